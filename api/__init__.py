@@ -1,0 +1,1 @@
+"""The REST control plane: an unprivileged process that asks the supervisor."""

@@ -1,0 +1,1 @@
+"""The appliance: everything but HTTP and deployment."""

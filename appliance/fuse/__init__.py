@@ -1,0 +1,1 @@
+"""The handle-based passthrough FUSE daemon."""

@@ -1,0 +1,1 @@
+"""System calls, each a safe wrapper: the only place with ctypes and ioctls."""

@@ -1,0 +1,1 @@
+"""The kernel's NFS server: exports, daemons, and what /proc tells of it."""

@@ -1,0 +1,1 @@
+"""The supervisor: makes the observed state the desired one."""

@@ -1,0 +1,1 @@
+"""Building, launching and trying out the container."""
