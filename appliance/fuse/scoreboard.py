@@ -1,0 +1,196 @@
+"""The scoreboard: memory shared by the workers of a share and the process that watches over them.
+
+It belongs to the share, not to a process: it outlives workers and the pool process, and tells whoever comes after
+what a dead worker was doing. Each worker writes to its own slot only, so nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+MAX_WORKERS = 64
+INTENT_SIZE = 4096
+MAX_RECOVERED = MAX_WORKERS
+_RING = 1024  # removed nodes a slot remembers; whoever misses more than that drops everything it holds
+
+_WORDS_PER_SLOT = 16
+_SLOT_SIZE = 16 * 1024
+_RING_OFFSET = 2048
+_INTENT_OFFSET = _RING_OFFSET + _RING * 8
+_REMOVED_COUNTS = 4096  # one word per slot, together, so that a worker compares them all at once
+_RECOVERED_FLAGS = _REMOVED_COUNTS + MAX_WORKERS * 8
+_SLOTS = 8192
+_RECOVERED = _SLOTS + MAX_WORKERS * _SLOT_SIZE
+_SIZE = _RECOVERED + MAX_RECOVERED * INTENT_SIZE
+
+_DRAINING_WORD = 0
+_RECOVERED_WORD = 1
+_LENGTH = struct.Struct("=I")
+
+assert _INTENT_OFFSET + INTENT_SIZE <= _SLOT_SIZE
+
+
+class Word(IntEnum):
+    """The 64-bit words at the head of a slot."""
+
+    PID = 0
+    SERVING = 1
+    BUSY = 2
+    OPERATION = 3
+    NODE = 4
+    REQUESTS = 5
+    ERRORS = 6
+    HITS = 7
+    MISSES = 8
+    DESCRIPTORS = 9
+    REMOVALS_SEEN = 10
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """What a slot tells about its worker: counts since the worker began, descriptors as of now."""
+
+    slot: int
+    pid: int
+    serving: bool
+    busy: bool
+    requests: int
+    errors: int
+    cache_hits: int
+    cache_misses: int
+    descriptors: int
+
+
+class Scoreboard:
+    """The shared memory as a whole."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.fd = descriptor
+        self._memory = mmap.mmap(descriptor, _SIZE)
+        self.words = memoryview(self._memory).cast("Q")
+        self.bytes = memoryview(self._memory)
+
+    @classmethod
+    def create(cls) -> Scoreboard:
+        """Make an empty scoreboard. Its descriptor may be passed on to other processes."""
+        descriptor = os.memfd_create("holdfast-scoreboard", os.MFD_CLOEXEC)
+        os.ftruncate(descriptor, _SIZE)
+        return cls(descriptor)
+
+    def slot(self, index: int) -> Slot:
+        """Return the slot of worker number `index`."""
+        return Slot(self, index)
+
+    @property
+    def draining(self) -> bool:
+        """Whether workers have to end instead of beginning another request."""
+        return bool(self.words[_DRAINING_WORD])
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self.words[_DRAINING_WORD] = int(value)
+
+    def removal_counts(self, workers: int) -> memoryview:
+        """Return how many nodes each of the first `workers` slots has announced as removed."""
+        return self.bytes[_REMOVED_COUNTS : _REMOVED_COUNTS + workers * 8]
+
+    # Intents that dead workers left, until the request that each belongs to has come again.
+
+    @property
+    def recovered(self) -> int:
+        """How many entries of the list of recovered intents have ever been used; 0 nearly always."""
+        return self.words[_RECOVERED_WORD]
+
+    def add_recovered(self, intent: bytes) -> None:
+        """Remember a dead worker's intent, in place of the oldest if there is no room."""
+        flags = [self.words[_RECOVERED_FLAGS // 8 + index] for index in range(MAX_RECOVERED)]
+        index = flags.index(0) if 0 in flags else 0
+        start = _RECOVERED + index * INTENT_SIZE
+        self.bytes[start : start + len(intent)] = intent
+        self.words[_RECOVERED_FLAGS // 8 + index] = len(intent)
+        self.words[_RECOVERED_WORD] = max(self.recovered, index + 1)
+
+    def recovered_intents(self) -> list[tuple[int, bytes]]:
+        """Return the intents still waiting for their request, each with its index."""
+        found = []
+        for index in range(self.recovered):
+            if length := self.words[_RECOVERED_FLAGS // 8 + index]:
+                start = _RECOVERED + index * INTENT_SIZE
+                found.append((index, bytes(self.bytes[start : start + length])))
+        return found
+
+    def drop_recovered(self, index: int) -> None:
+        """Forget an intent whose request has come, or can come no more."""
+        self.words[_RECOVERED_FLAGS // 8 + index] = 0
+        if not any(self.words[_RECOVERED_FLAGS // 8 + other] for other in range(self.recovered)):
+            self.words[_RECOVERED_WORD] = 0
+
+
+class Slot:
+    """One worker's part of the scoreboard."""
+
+    def __init__(self, board: Scoreboard, index: int) -> None:
+        start = _SLOTS + index * _SLOT_SIZE
+        self.index = index
+        self.words = board.words[start // 8 : start // 8 + _WORDS_PER_SLOT]
+        self._bytes = board.bytes[start : start + _SLOT_SIZE]
+        self._ring = board.words[(start + _RING_OFFSET) // 8 : (start + _RING_OFFSET) // 8 + _RING]
+        self._removed_count = board.words[_REMOVED_COUNTS // 8 + index : _REMOVED_COUNTS // 8 + index + 1]
+
+    def clear(self) -> None:
+        """Make the slot ready for a new worker. What was announced as removed stays."""
+        for word in Word:
+            self.words[word] = 0
+        self.clear_intent()
+
+    # The intent: what the worker is about to do that must not be done twice.
+
+    def write_intent(self, intent: bytes) -> None:
+        """Record the intent. Its length, written last, makes it count."""
+        start = _INTENT_OFFSET + _LENGTH.size
+        self._bytes[start : start + len(intent)] = intent
+        _LENGTH.pack_into(self._bytes, _INTENT_OFFSET, len(intent))
+
+    def clear_intent(self) -> None:
+        """The reply has been sent: what was intended is history."""
+        _LENGTH.pack_into(self._bytes, _INTENT_OFFSET, 0)
+
+    def intent(self) -> bytes:
+        """Return the recorded intent, empty if there is none."""
+        (length,) = _LENGTH.unpack_from(self._bytes, _INTENT_OFFSET)
+        start = _INTENT_OFFSET + _LENGTH.size
+        return bytes(self._bytes[start : start + length])
+
+    # Removed nodes: others may hold descriptors that keep the inode from being freed.
+
+    def announce_removed(self, node: int) -> None:
+        """Tell the other workers that the last name of `node` is gone."""
+        count = self._removed_count[0]
+        self._ring[count % _RING] = node
+        self._removed_count[0] = count + 1
+
+    def removed_since(self, count: int) -> list[int] | None:
+        """Return the nodes announced after the first `count`; None if they were too many to be remembered."""
+        now = self._removed_count[0]
+        if now - count > _RING:
+            return None
+        return [self._ring[number % _RING] for number in range(count, now)]
+
+    def status(self) -> WorkerStatus:
+        """Return what the slot tells about its worker."""
+        words = self.words
+        return WorkerStatus(
+            slot=self.index,
+            pid=words[Word.PID],
+            serving=bool(words[Word.SERVING]),
+            busy=bool(words[Word.BUSY]),
+            requests=words[Word.REQUESTS],
+            errors=words[Word.ERRORS],
+            cache_hits=words[Word.HITS],
+            cache_misses=words[Word.MISSES],
+            descriptors=words[Word.DESCRIPTORS],
+        )

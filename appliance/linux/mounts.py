@@ -1,0 +1,61 @@
+"""mount(2) and its relatives."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from appliance.linux import libc
+
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REC = 0x4000
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
+
+MNT_DETACH = 2
+
+CLONE_NEWNS = 0x00020000
+
+AT_FDCWD = -100
+_OPEN_TREE_CLONE = 1
+_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_SYS_OPEN_TREE = 428  # the same number on every architecture
+
+_mount = libc.function(
+    "mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p
+)
+_umount2 = libc.function("umount2", ctypes.c_char_p, ctypes.c_int)
+_unshare = libc.function("unshare", ctypes.c_int)
+
+
+def mount(source: str, target: str | os.PathLike[str], kind: str, flags: int = 0, options: str = "") -> None:
+    """Mount a filesystem of the type `kind`. Raises OSError. Needs CAP_SYS_ADMIN."""
+    _mount(source.encode(), os.fsencode(target), kind.encode(), flags, options.encode())
+
+
+def umount(target: str | os.PathLike[str], flags: int = 0) -> None:
+    """Unmount what is mounted on top at `target`. Raises OSError, EBUSY while it is in use."""
+    _umount2(os.fsencode(target), flags)
+
+
+def set_propagation(target: str | os.PathLike[str], flags: int) -> None:
+    """Make the mount at `target` shared, slave or private (MS_REC: and all below it)."""
+    _mount(b"none", os.fsencode(target), None, flags, None)
+
+
+def open_tree_clone(path: str | os.PathLike[str]) -> int:
+    """Return an O_PATH descriptor of a private copy of the mount at `path`, without the mounts below it.
+
+    The copy is attached nowhere and lives as long as a descriptor below it. Needs CAP_SYS_ADMIN.
+    """
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC
+    return libc.syscall(_SYS_OPEN_TREE, AT_FDCWD, ctypes.addressof(name), flags)
+
+
+def unshare(flags: int) -> None:
+    """Give the calling process new namespaces (CLONE_NEWNS ...). Raises OSError."""
+    _unshare(flags)
