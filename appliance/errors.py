@@ -49,3 +49,51 @@ class MountError(HoldfastError):
 
     code = "mount"
     exit_code = 71  # EX_OSERR
+
+
+class SettingsError(HoldfastError):
+    """The environment holds a setting that makes no sense."""
+
+    code = "settings"
+    exit_code = 78  # EX_CONFIG
+
+
+class DeviceError(HoldfastError):
+    """A device node is not in the container."""
+
+    code = "device-missing"
+    exit_code = 72  # EX_OSFILE
+
+
+class PortError(HoldfastError):
+    """Somebody else listens where Holdfast has to."""
+
+    code = "port-taken"
+    exit_code = 75  # EX_TEMPFAIL
+
+
+class StateError(HoldfastError):
+    """The state volume cannot be used."""
+
+    code = "state"
+    exit_code = 73  # EX_CANTCREAT
+
+
+class CommandError(HoldfastError):
+    """A program of the NFS side failed or did not end in time."""
+
+    code = "command-failed"
+    exit_code = 71  # EX_OSERR
+
+
+class RequestError(HoldfastError):
+    """A request that cannot be met because of what it asks for; `field` names the part at fault, if one is."""
+
+    code = "invalid"
+    exit_code = 65  # EX_DATAERR
+
+    def __init__(
+        self, message: str, hint: str = "", *, code: str | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(message, hint, code=code)
+        self.field = field

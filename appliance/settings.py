@@ -1,0 +1,163 @@
+"""The settings of the appliance: one frozen object, and the only reader of the environment.
+
+Each field is set by an environment variable of its name in capitals behind `HOLDFAST_`, as in `HOLDFAST_NFS_GRACE=30`.
+What can change while the appliance runs (the shares) is not here but in the store.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from appliance.errors import SettingsError
+
+PREFIX = "HOLDFAST_"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """All that is fixed for the life of one start of the appliance."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    state_dir: AbsolutePath = Field(
+        default=Path("/var/lib/holdfast"),
+        description="The state volume: shares, fsids, the clients nfsd has to wait for after a restart, the API token.",
+    )
+    run_dir: AbsolutePath = Field(
+        default=Path("/run/holdfast"), description="What need not outlive a restart: the control socket."
+    )
+    exports_dir: AbsolutePath = Field(
+        default=Path("/exports"),
+        description="Where the shares' FUSE mounts are, and the root that NFSv4 clients see.",
+    )
+    exports_file: AbsolutePath = Field(
+        default=Path("/etc/exports.d/holdfast.exports"),
+        description="The exports(5) file that the appliance writes.",
+    )
+    nfs_conf_file: AbsolutePath = Field(
+        default=Path("/etc/nfs.conf.d/holdfast.conf"),
+        description="The nfs.conf(5) fragment that the appliance writes.",
+    )
+    workers: int = Field(
+        default=2, ge=1, le=64, description="Worker processes of a share that does not say its own number."
+    )
+    descriptors: int = Field(
+        default=1024,
+        ge=16,
+        le=65536,
+        description="Files that each worker keeps open for speed; any of them may be closed.",
+    )
+    nfs_v3: bool = Field(
+        default=False, description="Serve NFSv3 as well, with rpcbind and rpc.statd, which it needs."
+    )
+    nfs_port: Port = Field(default=2049, description="TCP port of the NFS server.")
+    nfs_threads: int = Field(default=8, ge=1, le=1024, description="Threads of the kernel's NFS server.")
+    nfs_lease: int = Field(
+        default=30,
+        ge=10,
+        le=3600,
+        description="Seconds after which a silent NFSv4 client may lose its locks and opens.",
+    )
+    nfs_grace: int = Field(
+        default=45,
+        ge=10,
+        le=3600,
+        description="Seconds after a start in which clients may only reclaim what they had. It ends as soon as "
+        "all known clients have done so, so a long one costs little.",
+    )
+    mountd_port: Port = Field(
+        default=20048, description="Port of rpc.mountd, which only NFSv3 clients talk to."
+    )
+    statd_port: Port = Field(
+        default=32765, description="Port of rpc.statd, which only NFSv3 clients talk to."
+    )
+    api_address: IPv4Address | IPv6Address = Field(
+        default=IPv6Address("::"),
+        description="Address the REST API listens on; `::` is every IPv4 and IPv6 address.",
+    )
+    api_port: Port = Field(default=8080, description="TCP port of the REST API.")
+    api_user: str = Field(
+        default="holdfast-api",
+        min_length=1,
+        description="User and group that the REST API's process runs as.",
+    )
+    command_timeout: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a program of the NFS side may take before it is given up.",
+    )
+    ready_timeout: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a daemon or a share's workers may take to become ready.",
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="One line per fact, for people or machines."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is logged."
+    )
+
+    @model_validator(mode="after")
+    def _grace_covers_lease(self) -> Self:
+        # RFC 8881, 8.4.2.1: a client may notice a restart only when it next renews its lease.
+        if self.nfs_grace < self.nfs_lease:
+            raise ValueError(
+                f"nfs_grace ({self.nfs_grace} s) must not be shorter than nfs_lease ({self.nfs_lease} s)"
+            )
+        return self
+
+    @property
+    def database(self) -> Path:
+        """The state database."""
+        return self.state_dir / "holdfast.db"
+
+    @property
+    def token_file(self) -> Path:
+        """The API's bearer token, made at the first start; root may change it, the API's group may read it."""
+        return self.state_dir / "api-token"
+
+    @property
+    def nfs_state_dir(self) -> Path:
+        """What nfs-utils keeps in /var/lib/nfs elsewhere: nfsdcld's database, etab, rpc.statd's list."""
+        return self.state_dir / "nfs"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the supervisor answers the API."""
+        return self.run_dir / "control.sock"
+
+
+def load() -> Settings:
+    """Read the environment; raises SettingsError that names every variable at fault."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(
+            _sentence(error), f"set the {PREFIX}* variables as docs/settings.md describes"
+        ) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    faults = []
+    for item in error.errors(include_url=False, include_context=False):
+        name = PREFIX + "_".join(str(part) for part in item["loc"]).upper() if item["loc"] else "settings"
+        faults.append(f"{name}: {item['msg']}")
+    return "; ".join(faults)

@@ -1,0 +1,180 @@
+"""The state database: what shall be, kept on the state volume (SQLite, write-ahead log).
+
+fsids. A share's fsid is part of every NFS file handle of it, so it must never come to mean something else. It belongs
+to the pair (name, source), is made once and is kept when the share goes. Whoever makes the same share again, with the
+same name and source, gets the same fsid, and handles of old go on working; another source gets another fsid, since the
+same inode numbers name other files there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NewType
+from uuid import UUID, uuid4
+
+from appliance.errors import RequestError, StateError
+from appliance.model import Share
+
+Fsid = NewType("Fsid", UUID)
+"""The identity of a share in its clients' file handles."""
+
+# One entry per schema version; entry N takes a database from version N to N + 1. Entries are only ever appended.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE fsids (
+            fsid TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            source TEXT NOT NULL,
+            created REAL NOT NULL,
+            UNIQUE (name, source)
+        ) STRICT""",
+        """CREATE TABLE shares (
+            name TEXT PRIMARY KEY,
+            fsid TEXT NOT NULL UNIQUE REFERENCES fsids (fsid),
+            document TEXT NOT NULL,
+            created REAL NOT NULL,
+            changed REAL NOT NULL
+        ) STRICT""",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ShareRecord:
+    """A share as stored; times are seconds since the epoch."""
+
+    share: Share
+    fsid: Fsid
+    created: float
+    changed: float
+
+
+class Store:
+    """The state database. Methods block for milliseconds and may be called from any thread, one at a time inside."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open or make the database and bring its schema up to date; raises StateError."""
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, timeout=10)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # An fsid that a client has seen must survive a power cut: FULL syncs the log at every commit.
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise StateError(
+                f"cannot use the state database {path}: {error}",
+                "check that the state volume is writable and not full; restore it from a backup if it is damaged",
+            ) from error
+
+    def close(self) -> None:
+        """Close the database; the log is folded into it."""
+        with self._lock:
+            self._db.close()
+
+    @property
+    def version(self) -> int:
+        """The schema version of the database."""
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def shares(self) -> list[ShareRecord]:
+        """All shares, by name."""
+        with self._lock:
+            return [_record(row) for row in self._db.execute(f"{_SELECT} ORDER BY name")]
+
+    def share(self, name: str) -> ShareRecord:
+        """One share; raises RequestError `share-not-found`."""
+        with self._lock:
+            return self._share(name)
+
+    def add(self, share: Share) -> ShareRecord:
+        """Store a new share; raises RequestError `share-exists`."""
+        now = time.time()
+        with self._transaction():
+            if self._db.execute("SELECT 1 FROM shares WHERE name = ?", (share.name,)).fetchone():
+                raise RequestError(
+                    f"there is a share named {share.name} already",
+                    "choose another name, or change the share with PATCH",
+                    code="share-exists",
+                    field="name",
+                )
+            fsid = self._fsid(share, now)
+            self._db.execute(
+                "INSERT INTO shares VALUES (?, ?, ?, ?, ?)",
+                (share.name, str(fsid), share.model_dump_json(), now, now),
+            )
+        return ShareRecord(share, fsid, now, now)
+
+    def replace(self, share: Share) -> ShareRecord:
+        """Put a share in the place of the one of its name; raises RequestError `share-not-found`."""
+        now = time.time()
+        with self._transaction():
+            old = self._share(share.name)
+            fsid = self._fsid(share, now)
+            self._db.execute(
+                "UPDATE shares SET fsid = ?, document = ?, changed = ? WHERE name = ?",
+                (str(fsid), share.model_dump_json(), now, share.name),
+            )
+        return ShareRecord(share, fsid, old.created, now)
+
+    def remove(self, name: str) -> ShareRecord:
+        """Take a share out; its fsid stays reserved. Raises RequestError `share-not-found`."""
+        with self._transaction():
+            record = self._share(name)
+            self._db.execute("DELETE FROM shares WHERE name = ?", (name,))
+        return record
+
+    def _share(self, name: str) -> ShareRecord:
+        row = self._db.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise RequestError(
+                f"there is no share named {name}", "GET /v1/shares lists them", code="share-not-found"
+            )
+        return _record(row)
+
+    def _fsid(self, share: Share, now: float) -> Fsid:
+        key = (share.name, share.source)
+        row = self._db.execute("SELECT fsid FROM fsids WHERE name = ? AND source = ?", key).fetchone()
+        if row is not None:
+            return Fsid(UUID(row[0]))
+        fsid = Fsid(uuid4())
+        self._db.execute("INSERT INTO fsids VALUES (?, ?, ?, ?)", (str(fsid), *key, now))
+        return fsid
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _migrate(self) -> None:
+        if self.version > len(MIGRATIONS):
+            raise StateError(
+                f"the state database has schema {self.version}, this release knows {len(MIGRATIONS)}",
+                "run the release that wrote it, or restore a backup made before the upgrade",
+            )
+        for version in range(self.version, len(MIGRATIONS)):
+            with self._transaction():
+                for statement in MIGRATIONS[version]:
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {version + 1}")
+
+
+_SELECT = "SELECT document, fsid, created, changed FROM shares"
+
+
+def _record(row: tuple[str, str, float, float]) -> ShareRecord:
+    document, fsid, created, changed = row
+    return ShareRecord(Share.model_validate_json(document), Fsid(UUID(fsid)), created, changed)
