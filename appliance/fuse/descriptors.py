@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from enum import IntEnum
 
-from appliance.fuse.nodes import Codec, NodeId
+from appliance.fuse.nodes import ROOT, Codec, NodeId, Stale
 from appliance.linux import handles
 
 _FREE = -1
@@ -36,11 +36,12 @@ class _Node:
 class DescriptorCache:
     """The descriptors of the nodes used last, at most `capacity` nodes.
 
-    A descriptor returned is good until the next call of any method.
+    A descriptor returned is good until `capacity` other nodes have been asked for, or its own is dropped.
     """
 
     def __init__(self, source: int, codec: Codec, capacity: int) -> None:
         self._source = source
+        self._root = handles.name_to_handle(source)
         self._codec = codec
         self._capacity = capacity
         self._nodes: OrderedDict[NodeId, _Node] = OrderedDict()
@@ -62,9 +63,15 @@ class DescriptorCache:
                 self.hits += 1
                 return descriptor
         self.misses += 1
-        handle = self._codec.decode(node)
+        return self._store(node, access, self._open(node, access))
+
+    def _open(self, node: NodeId, access: Access) -> int:
+        handle = self._root if node == ROOT else self._codec.decode(node)
         descriptor = handles.open_by_handle(self._source, handle, _FLAGS[access])
-        return self._store(node, access, descriptor)
+        if self._codec.opens_any(node) and handles.name_to_handle(descriptor) != handle:
+            os.close(descriptor)
+            raise Stale
+        return descriptor
 
     def put(self, node: NodeId, descriptor: int) -> int:
         """Keep an O_PATH descriptor that a look-up has opened, and return the one to use."""

@@ -18,10 +18,9 @@ from enum import IntEnum
 from typing import Self
 
 from appliance.fuse.nodes import NodeId
-from appliance.fuse.scoreboard import INTENT_SIZE, Scoreboard, Slot
+from appliance.fuse.scoreboard import Scoreboard, Slot
 
 _FIXED = struct.Struct("=BQQQQIHH")
-MAX_NAME = 255
 
 
 class Change(IntEnum):
@@ -41,17 +40,17 @@ class Change(IntEnum):
 class Intent:
     """One change of a directory about to be made.
 
-    `node` is the inode the name had before (0: none), for LINK the inode that gets the name. RENAME has a second
-    directory and name, `new_node` being what the new name had before, and renameat2's flags.
+    `before` is the inode that the name had when the operation began, 0 for none. RENAME has a second directory and
+    name, `new_before` being what the new name had, and renameat2's flags.
     """
 
     change: Change
     directory: NodeId
     name: bytes
-    node: int = 0
+    before: int = 0
     new_directory: int = 0
     new_name: bytes = b""
-    new_node: int = 0
+    new_before: int = 0
     flags: int = 0
 
     def pack(self) -> bytes:
@@ -59,9 +58,9 @@ class Intent:
         fixed = _FIXED.pack(
             self.change,
             self.directory,
-            self.node,
+            self.before,
             self.new_directory,
-            self.new_node,
+            self.new_before,
             self.flags,
             len(self.name),
             len(self.new_name),
@@ -71,10 +70,10 @@ class Intent:
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         """Read what `pack` wrote."""
-        change, directory, node, new_directory, new_node, flags, size, new_size = _FIXED.unpack_from(data)
+        change, directory, before, new_directory, new_before, flags, size, new_size = _FIXED.unpack_from(data)
         names = data[_FIXED.size :]
         name, new_name = names[:size], names[size : size + new_size]
-        return cls(Change(change), NodeId(directory), name, node, new_directory, new_name, new_node, flags)
+        return cls(Change(change), NodeId(directory), name, before, new_directory, new_name, new_before, flags)
 
     def same_request(self, other: Intent) -> bool:
         """Whether both speak of the same request, whatever each found on the filesystem."""
@@ -90,9 +89,6 @@ class Intent:
     def touches(self, directory: int) -> bool:
         """Whether the change is made in this directory."""
         return directory in (self.directory, self.new_directory)
-
-
-assert _FIXED.size + 2 * MAX_NAME < INTENT_SIZE
 
 
 class Intents:

@@ -38,6 +38,9 @@ class Codec(Protocol):
     def decode(self, node: NodeId) -> NativeHandle:
         """Return the handle that `node` was made from. Raises Stale for a number that no inode can have."""
 
+    def opens_any(self, node: NodeId) -> bool:
+        """Tell whether the filesystem would open any inode of this number, so that the answer must be verified."""
+
 
 class Ino32Codec:
     """Filesystems whose handle is a 32-bit inode number and a 32-bit generation: ext2, ext3, ext4 and others."""
@@ -55,6 +58,10 @@ class Ino32Codec:
         if inode <= ROOT:  # 0 is no inode, and 1 (ext4: bad blocks) would be mistaken for the root
             raise Stale
         return NativeHandle(_FILEID_INO32_GEN, _INO32_GEN.pack(inode, generation))
+
+    def opens_any(self, node: NodeId) -> bool:
+        """ext4 takes generation 0 in a handle for "whichever is there"."""
+        return node >> 32 == 0
 
     @staticmethod
     def fits(handle: NativeHandle) -> bool:

@@ -31,8 +31,6 @@ _DRAINING_WORD = 0
 _RECOVERED_WORD = 1
 _LENGTH = struct.Struct("=I")
 
-assert _INTENT_OFFSET + INTENT_SIZE <= _SLOT_SIZE
-
 
 class Word(IntEnum):
     """The 64-bit words at the head of a slot."""
@@ -80,6 +78,12 @@ class Scoreboard:
         descriptor = os.memfd_create("holdfast-scoreboard", os.MFD_CLOEXEC)
         os.ftruncate(descriptor, _SIZE)
         return cls(descriptor)
+
+    def close(self) -> None:
+        """Close the descriptor; the memory lives for as long as it is mapped somewhere."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     def slot(self, index: int) -> Slot:
         """Return the slot of worker number `index`."""
@@ -172,6 +176,11 @@ class Slot:
         count = self._removed_count[0]
         self._ring[count % _RING] = node
         self._removed_count[0] = count + 1
+
+    @property
+    def removed_count(self) -> int:
+        """How many nodes have ever been announced here."""
+        return self._removed_count[0]
 
     def removed_since(self, count: int) -> list[int] | None:
         """Return the nodes announced after the first `count`; None if they were too many to be remembered."""

@@ -52,9 +52,7 @@ def _open_private_copy(path: Path) -> int:
     except NotADirectoryError as error:
         raise SourceError(f"the source {path} is not a directory", code="source-not-directory") from error
     except PermissionError as error:
-        raise PermissionMissing(
-            f"the mount of {path} cannot be copied", "run as root with CAP_SYS_ADMIN"
-        ) from error
+        raise PermissionMissing(f"the mount of {path} cannot be copied", "run as root with CAP_SYS_ADMIN") from error
     except OSError as error:
         raise SourceError(f"the source {path} cannot be opened: {error.strerror}") from error
 

@@ -12,9 +12,7 @@ from appliance.linux import libc
 _BUFFER_SIZE = 32 * 1024
 _HEADER = struct.Struct("=QqHB")  # struct linux_dirent64: d_ino, d_off, d_reclen, d_type; the name follows
 
-_getdents64 = libc.function(
-    "getdents64", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, restype=ctypes.c_ssize_t
-)
+_getdents64 = libc.function("getdents64", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, restype=ctypes.c_ssize_t)
 
 
 class DirectoryEntry(NamedTuple):

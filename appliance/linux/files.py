@@ -19,16 +19,10 @@ class _Timespec(ctypes.Structure):
 
 _TimespecPair = _Timespec * 2
 
-_utimensat = libc.function(
-    "utimensat", ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_Timespec), ctypes.c_int
-)
-_fchownat = libc.function(
-    "fchownat", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int
-)
+_utimensat = libc.function("utimensat", ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_Timespec), ctypes.c_int)
+_fchownat = libc.function("fchownat", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int)
 _linkat = libc.function("linkat", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
-_renameat2 = libc.function(
-    "renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
-)
+_renameat2 = libc.function("renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
 _UNCHANGED = 0xFFFFFFFF  # (uid_t) -1
 
@@ -40,9 +34,7 @@ def proc_path(descriptor: int) -> str:
 
 def chown(descriptor: int, uid: int | None, gid: int | None) -> None:
     """Change owner and group of the file behind an O_PATH descriptor; None leaves one as it is."""
-    _fchownat(
-        descriptor, b"", _UNCHANGED if uid is None else uid, _UNCHANGED if gid is None else gid, AT_EMPTY_PATH
-    )
+    _fchownat(descriptor, b"", _UNCHANGED if uid is None else uid, _UNCHANGED if gid is None else gid, AT_EMPTY_PATH)
 
 
 def set_times(descriptor: int, atime_ns: int | None, mtime_ns: int | None) -> None:

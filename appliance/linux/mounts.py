@@ -24,9 +24,7 @@ _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _SYS_OPEN_TREE = 428  # the same number on every architecture
 
-_mount = libc.function(
-    "mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p
-)
+_mount = libc.function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _umount2 = libc.function("umount2", ctypes.c_char_p, ctypes.c_int)
 _unshare = libc.function("unshare", ctypes.c_int)
 

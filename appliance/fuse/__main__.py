@@ -1,0 +1,124 @@
+"""`python -m appliance.fuse SOURCE MOUNTPOINT`: serve one mount in the foreground, without NFS.
+
+For debugging, for other people's test suites, and for our own. Prints READY when the mount answers. SIGINT and
+SIGTERM unmount and end it; the death of a worker or of the pool process is survived as in the appliance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import selectors
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from appliance.errors import HoldfastError
+from appliance.fuse.backoff import Backoff
+from appliance.fuse.connection import Connection
+from appliance.fuse.pool_config import PoolOptions
+from appliance.fuse.pool_events import PoolDegraded, PoolDisconnected, PoolEvent, PoolReady, PoolRecovered, WorkerDied
+from appliance.fuse.pool_process import PoolProcess
+from appliance.fuse.scoreboard import MAX_WORKERS
+from appliance.fuse.source import Source
+
+log = logging.getLogger("holdfast")
+
+
+def main() -> int:
+    """Parse the command line, serve, and return the exit status."""
+    arguments = _parse()
+    logging.basicConfig(format="holdfast: %(message)s", level=logging.DEBUG if arguments.verbose else logging.WARNING)
+    options = PoolOptions(workers=arguments.workers, entry_timeout=arguments.timeout, attr_timeout=arguments.timeout)
+    try:
+        return _serve(arguments.source.absolute(), arguments.mountpoint, options)
+    except HoldfastError as error:
+        print(f"holdfast: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m appliance.fuse", description=__doc__)
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="the directory to serve")
+    parser.add_argument("mountpoint", type=Path, metavar="MOUNTPOINT", help="an existing directory")
+    parser.add_argument("--workers", type=_worker_count, default=2, help="worker processes (default: 2)")
+    parser.add_argument(
+        "--timeout", type=float, default=1.0, metavar="SECONDS", help="validity of names and attributes (default: 1)"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log each death and recovery")
+    return parser.parse_args()
+
+
+def _worker_count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MAX_WORKERS}")
+    return int(text)
+
+
+def _serve(source_path: Path, mountpoint: Path, options: PoolOptions) -> int:
+    with ExitStack() as stack:
+        stop = _stop_signal(stack)
+        source = Source.open(source_path)
+        stack.callback(source.close)
+        connection = Connection.mount(mountpoint, str(source_path))
+        stack.callback(connection.close)
+        stack.callback(connection.unmount, lazy=True)
+        pool = PoolProcess(mountpoint.name, source, connection, options)
+        stack.callback(pool.close)
+        while _watch(pool, stop):
+            pass
+    return 0
+
+
+def _stop_signal(stack: ExitStack) -> int:
+    """Return a descriptor that becomes readable on SIGINT and SIGTERM."""
+    readable, writable = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    stack.callback(os.close, readable)
+    stack.callback(os.close, writable)
+    signal.set_wakeup_fd(writable)
+    stack.callback(signal.set_wakeup_fd, -1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return readable
+
+
+def _watch(pool: PoolProcess, stop: int) -> bool:
+    """Run the pool process until it dies; False if it is not to be started again."""
+    backoff = Backoff()
+    pool.start()
+    with selectors.DefaultSelector() as selector:
+        selector.register(stop, selectors.EVENT_READ)
+        selector.register(pool, selectors.EVENT_READ)
+        while True:
+            ready = [key.fileobj for key, _ in selector.select()]
+            if stop in ready:
+                return False
+            events = pool.receive()
+            if events is None:
+                log.info("the pool process died; starting another")
+                time.sleep(backoff.after_death(time.monotonic(), served=True))
+                return True
+            if any(isinstance(event, PoolDisconnected) for event in events):
+                log.warning("the mount is gone")
+                return False
+            for event in events:
+                _report(event)
+
+
+def _report(event: PoolEvent) -> None:
+    match event:
+        case PoolReady():
+            print("READY", flush=True)
+        case WorkerDied(pid, reason):
+            log.info("worker %d died: %s", pid, reason)
+        case PoolRecovered(milliseconds, intents):
+            log.info("recovered in %.1f ms, %d operations to be told apart", milliseconds, intents)
+        case PoolDegraded(message, retry_in):
+            log.warning("%s; next try in %.1f s", message, retry_in)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

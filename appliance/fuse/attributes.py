@@ -1,0 +1,69 @@
+"""Attributes of inodes: from the source filesystem to FUSE, and changes the other way."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import pyfuse3
+
+from appliance.fuse.inodes import Entry, Inodes
+from appliance.fuse.nodes import NodeId
+from appliance.linux import files
+
+
+@dataclass(frozen=True)
+class Validity:
+    """For how long, in seconds, the kernel may believe a name and attributes without asking again."""
+
+    entry: float
+    attributes: float
+
+
+def to_fuse(entry: Entry, validity: Validity) -> pyfuse3.EntryAttributes:
+    """Return `entry` in the form of pyfuse3."""
+    result = pyfuse3.EntryAttributes()
+    source = entry.attributes
+    # Node id and visible inode number in one: knfsd finds a directory's name by looking for it in the parent.
+    result.st_ino = entry.node
+    result.generation = entry.generation
+    result.entry_timeout = validity.entry
+    result.attr_timeout = validity.attributes
+    result.st_mode = source.st_mode
+    result.st_nlink = source.st_nlink
+    result.st_uid = source.st_uid
+    result.st_gid = source.st_gid
+    result.st_rdev = source.st_rdev
+    result.st_size = source.st_size
+    result.st_blksize = source.st_blksize
+    result.st_blocks = source.st_blocks
+    result.st_atime_ns = source.st_atime_ns
+    result.st_mtime_ns = source.st_mtime_ns
+    result.st_ctime_ns = source.st_ctime_ns
+    return result
+
+
+def set_attributes(
+    inodes: Inodes, node: NodeId, wanted: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields
+) -> None:
+    """Apply the fields that are marked, in the order in which one does not undo another.
+
+    Owner before mode, since chown(2) clears setuid and setgid; size before times, since truncation sets them.
+    """
+    descriptor = inodes.path(node)
+    if fields.update_uid or fields.update_gid:
+        files.chown(
+            descriptor,
+            wanted.st_uid if fields.update_uid else None,
+            wanted.st_gid if fields.update_gid else None,
+        )
+    if fields.update_mode:
+        files.chmod(descriptor, wanted.st_mode & 0o7777)
+    if fields.update_size:
+        os.ftruncate(inodes.writing(node), wanted.st_size)
+    if fields.update_atime or fields.update_mtime:
+        files.set_times(
+            descriptor,
+            wanted.st_atime_ns if fields.update_atime else None,
+            wanted.st_mtime_ns if fields.update_mtime else None,
+        )

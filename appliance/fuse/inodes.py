@@ -1,0 +1,86 @@
+"""Inodes of the source as FUSE sees them: from node id to descriptor, from descriptor to entry."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from appliance.fuse.descriptors import Access, DescriptorCache
+from appliance.fuse.nodes import ROOT, Codec, NodeId, Stale
+from appliance.linux import handles
+
+_CHILD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Entry(NamedTuple):
+    """What a look-up gives: the inode's name in FUSE, its generation and its attributes."""
+
+    node: NodeId
+    generation: int
+    attributes: os.stat_result
+
+
+class Inodes:
+    """The inodes of one source. Holds nothing but a cache of descriptors."""
+
+    def __init__(self, source: int, codec: Codec, capacity: int) -> None:
+        self.cache = DescriptorCache(source, codec, capacity)
+        self._codec = codec
+        self._root = handles.name_to_handle(source)
+
+    def path(self, node: NodeId) -> int:
+        """Return an O_PATH descriptor of any inode. Raises ESTALE if it is gone, as do all methods here."""
+        return self.cache.get(node, Access.PATH)
+
+    def reading(self, node: NodeId) -> int:
+        """Return a descriptor to read a file or a directory by."""
+        return self.cache.get(node, Access.READ)
+
+    def writing(self, node: NodeId) -> int:
+        """Return a descriptor to write a file by."""
+        return self.cache.get(node, Access.WRITE)
+
+    def name(self, descriptor: int, entry: bytes = b"") -> tuple[NodeId, int]:
+        """Return node id and generation of what a descriptor, or `entry` in the directory it is, refers to."""
+        flags = 0 if entry else handles.AT_EMPTY_PATH
+        handle = handles.name_to_handle(descriptor, entry, flags)
+        # The root is node 1 with generation 0 everywhere, also as somebody's "..": a second name for
+        # its inode would make the kernel see two directories.
+        return (ROOT, 0) if handle == self._root else self._codec.encode(handle)
+
+    def child(self, directory: NodeId, name: bytes) -> Entry:
+        """Look `name` up in a directory, never through a symbolic link, and keep its descriptor."""
+        descriptor = os.open(name, _CHILD, dir_fd=self.path(directory))
+        try:
+            node, generation = self.name(descriptor)
+            attributes = os.stat(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.cache.put(node, descriptor)
+        return Entry(node, generation, attributes)
+
+    def itself(self, node: NodeId) -> Entry:
+        """Look up "." of any inode: what the kernel asks when it has only a handle."""
+        descriptor = self.path(node)
+        attributes = os.stat(descriptor)
+        # Without a name left and unknown to the kernel it is open nowhere: it exists only because a worker
+        # has not dropped its descriptor yet.
+        if attributes.st_nlink == 0:
+            self.cache.drop(node)
+            raise Stale
+        named, generation = self.name(descriptor)
+        if named != node:
+            raise Stale
+        return Entry(node, generation, attributes)
+
+    def parent(self, node: NodeId) -> Entry:
+        """Look up ".." of a directory. The root is its own parent: nothing above it is served."""
+        return self.itself(ROOT) if node == ROOT else self.child(node, b"..")
+
+    def find(self, directory: NodeId, name: bytes) -> Entry | None:
+        """Look `name` up; None if there is no such entry."""
+        try:
+            return self.child(directory, name)
+        except FileNotFoundError:
+            return None

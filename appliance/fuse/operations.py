@@ -1,0 +1,219 @@
+"""The FUSE operations: what pyfuse3 calls, one verb each, in terms of the source's inodes.
+
+A file handle (`fh`) is the node id: there is no open-file table, so any worker can serve any request.
+The kernel has checked permissions before it asks (default_permissions), so files are opened with our own rights.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+
+import pyfuse3
+
+from appliance.fuse import attributes
+from appliance.fuse.boundary import Boundary
+from appliance.fuse.changes import Changes
+from appliance.fuse.directories import read_directory
+from appliance.fuse.inodes import Entry, Inodes
+from appliance.fuse.nodes import NodeId
+from appliance.linux.files import proc_path
+from appliance.linux.process import FileIdentity
+
+_NOBODY = 65534
+
+
+class Operations(Boundary):
+    """The operations on one source. Plain functions: Boundary makes them what pyfuse3 wants."""
+
+    enable_acl = True
+    supports_dot_lookup = True
+
+    def __init__(
+        self, source: int, inodes: Inodes, changes: Changes, validity: attributes.Validity, identity: FileIdentity
+    ) -> None:
+        super().__init__()
+        self._source = source
+        self._inodes = inodes
+        self._changes = changes
+        self._validity = validity
+        self._identity = identity
+
+    def _reply(self, entry: Entry) -> pyfuse3.EntryAttributes:
+        return attributes.to_fuse(entry, self._validity)
+
+    def _assume(self, caller: pyfuse3.RequestContext) -> None:
+        """Make files as the caller would: owner, group and umask, with setgid directories and default ACLs."""
+        self._identity.assume(caller.uid, caller.gid, caller.umask)
+
+    # Names
+
+    def op_lookup(self, parent: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """Find a name; "." and ".." work on any node, since the kernel asks for them with nothing but a handle."""
+        if name == b".":
+            return self._reply(self._inodes.itself(parent))
+        if name == b"..":
+            return self._reply(self._inodes.parent(parent))
+        return self._reply(self._inodes.child(parent, name))
+
+    def op_mknod(
+        self, parent: NodeId, name: bytes, mode: int, rdev: int, caller: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a file of any type but directory and symbolic link: knfsd makes regular files with it."""
+        self._assume(caller)
+        return self._reply(self._changes.mknod(parent, name, mode, rdev))
+
+    def op_mkdir(
+        self, parent: NodeId, name: bytes, mode: int, caller: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a directory."""
+        self._assume(caller)
+        return self._reply(self._changes.mkdir(parent, name, stat.S_IMODE(mode)))
+
+    def op_symlink(
+        self, parent: NodeId, name: bytes, target: bytes, caller: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a symbolic link; workers never follow one."""
+        self._assume(caller)
+        return self._reply(self._changes.symlink(parent, name, target))
+
+    def op_link(
+        self, node: NodeId, parent: NodeId, name: bytes, _caller: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Give an inode one more name."""
+        return self._reply(self._changes.link(node, parent, name))
+
+    def op_unlink(self, parent: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> None:
+        """Remove a name."""
+        self._changes.unlink(parent, name)
+
+    def op_rmdir(self, parent: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> None:
+        """Remove a directory."""
+        self._changes.rmdir(parent, name)
+
+    def op_rename(
+        self, old: NodeId, old_name: bytes, new: NodeId, new_name: bytes, flags: int, _caller: pyfuse3.RequestContext
+    ) -> None:
+        """Rename, also with RENAME_NOREPLACE and RENAME_EXCHANGE."""
+        self._changes.rename(old, old_name, new, new_name, flags)
+
+    def op_readlink(self, node: NodeId, _caller: pyfuse3.RequestContext) -> bytes:
+        """Return the target of a symbolic link."""
+        return os.readlink(b"", dir_fd=self._inodes.path(node))
+
+    # Attributes
+
+    def op_getattr(self, node: NodeId, _caller: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """Return the attributes of an inode."""
+        return self._reply(Entry(node, 0, os.stat(self._inodes.path(node))))
+
+    def op_setattr(
+        self,
+        node: NodeId,
+        wanted: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        _fh: NodeId | None,
+        caller: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Change mode, owner, size and times. The open file that a truncation may come with makes no difference."""
+        attributes.set_attributes(self._inodes, node, wanted, fields)
+        return self.op_getattr(node, caller)
+
+    def op_access(self, _node: NodeId, _mode: int, _caller: pyfuse3.RequestContext) -> bool:
+        """Never asked under default_permissions."""
+        return True
+
+    def op_statfs(self, _caller: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        """Return the capacity of the source filesystem, in its own block size."""
+        source = os.statvfs(self._source)
+        result = pyfuse3.StatvfsData()
+        for field in ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "namemax"):
+            setattr(result, f"f_{field}", getattr(source, f"f_{field}"))
+        return result
+
+    def op_getxattr(self, node: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> bytes:
+        """Return an extended attribute's value."""
+        return os.getxattr(proc_path(self._inodes.path(node)), name)
+
+    def op_setxattr(self, node: NodeId, name: bytes, value: bytes, _caller: pyfuse3.RequestContext) -> None:
+        """Set an extended attribute; pyfuse3 has seen to XATTR_CREATE and XATTR_REPLACE."""
+        os.setxattr(proc_path(self._inodes.path(node)), name, value)
+
+    def op_listxattr(self, node: NodeId, _caller: pyfuse3.RequestContext) -> Sequence[bytes]:
+        """Return the names of an inode's extended attributes."""
+        return [os.fsencode(name) for name in os.listxattr(proc_path(self._inodes.path(node)))]
+
+    def op_removexattr(self, node: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> None:
+        """Remove an extended attribute."""
+        os.removexattr(proc_path(self._inodes.path(node)), name)
+
+    # Files
+
+    def op_open(self, node: NodeId, flags: int, _caller: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        """Prove that the file can be opened in this way. O_APPEND and the rest is the kernel's business."""
+        writable = flags & os.O_ACCMODE != os.O_RDONLY
+        descriptor = self._inodes.writing(node) if writable else self._inodes.reading(node)
+        if flags & os.O_TRUNC:
+            os.ftruncate(descriptor, 0)
+        return pyfuse3.FileInfo(fh=node, keep_cache=False)
+
+    def op_create(
+        self, parent: NodeId, name: bytes, mode: int, flags: int, caller: pyfuse3.RequestContext
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        """Make a file and open it. Without O_EXCL a file that came into being meanwhile is as good."""
+        self._assume(caller)
+        try:
+            entry = self._changes.create(parent, name, mode)
+        except FileExistsError:
+            if flags & os.O_EXCL:
+                raise
+            entry = self._inodes.child(parent, name)
+        return self.op_open(entry.node, flags, caller), self._reply(entry)
+
+    def op_read(self, fh: NodeId, offset: int, size: int) -> bytes:
+        """Read up to `size` bytes, fewer only at the end of the file."""
+        return os.pread(self._inodes.reading(fh), size, offset)
+
+    def op_write(self, fh: NodeId, offset: int, data: bytes) -> int:
+        """Write, and return how many bytes were taken. Not as root: the blocks reserved for root stay reserved."""
+        self._identity.assume(_NOBODY, _NOBODY, 0)
+        return os.pwrite(self._inodes.writing(fh), data, offset)
+
+    def op_flush(self, _fh: NodeId) -> None:
+        """There is nothing to do at close(2); after this answer the kernel asks no more.
+
+        It also keeps knfsd's shutdown, which closes files, from waiting for workers that are gone already.
+        """
+        raise pyfuse3.FUSEError(errno.ENOSYS)
+
+    def op_release(self, _fh: NodeId) -> None:
+        """Nothing was remembered at open."""
+
+    def op_fsync(self, fh: NodeId, datasync: bool) -> None:
+        """Write an inode's data to storage, through whichever descriptor."""
+        descriptor = self._inodes.reading(fh)
+        if datasync:
+            os.fdatasync(descriptor)
+        else:
+            os.fsync(descriptor)
+
+    # Directories
+
+    def op_opendir(self, node: NodeId, _caller: pyfuse3.RequestContext) -> NodeId:
+        """Nothing needs to be remembered."""
+        return node
+
+    def op_readdir(self, fh: NodeId, offset: int, token: pyfuse3.ReaddirToken) -> None:
+        """List a directory from `offset` for as long as the reply has room."""
+        for name, entry, next_offset in read_directory(self._inodes, fh, offset):
+            if not pyfuse3.readdir_reply(token, name, self._reply(entry), next_offset):
+                break
+
+    def op_releasedir(self, _fh: NodeId) -> None:
+        """Nothing was remembered at opendir."""
+
+    def op_fsyncdir(self, fh: NodeId, datasync: bool) -> None:
+        """Write a directory to storage."""
+        self.op_fsync(fh, datasync)

@@ -1,0 +1,252 @@
+"""The pool process of a share: forks its workers, and when one dies makes as if nothing had happened.
+
+It is single-threaded and serves no request itself. It has imported all that a worker needs, so that a new one takes
+no more than a fork. It may be killed as well: whoever started it keeps the connection and the scoreboard, and a new
+pool process begins with the same recovery that follows a worker's death.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+
+from appliance.fuse import pool_events, protocol, worker
+from appliance.fuse.attributes import Validity
+from appliance.fuse.backoff import Backoff
+from appliance.fuse.drain import Worker, drain, wait_for_end
+from appliance.fuse.keeper import Keeper
+from appliance.fuse.pool_config import PoolConfig
+from appliance.fuse.scoreboard import MAX_WORKERS, Scoreboard, Word
+from appliance.linux import process
+
+log = logging.getLogger(__name__)
+
+_POKE_SECONDS = 5.0
+_ATTACH_CHECK_SECONDS = 0.001
+
+
+class Pool:
+    """The workers of one connection."""
+
+    def __init__(self, config: PoolConfig) -> None:
+        self._config = config
+        self._board = Scoreboard(config.scoreboard)
+        self._keeper = Keeper(config.connection)
+        self._control = socket.socket(fileno=config.control)
+        self._control.setblocking(False)
+        self._workers: dict[int, Worker] = {}
+        self._backoff = Backoff()
+        self._selector = selectors.DefaultSelector()
+        self._ready = False
+        self._stopping = False
+        self._disconnected = False
+        self._refill_at: float | None = None
+        self._next_poke = time.monotonic() + _POKE_SECONDS
+        self._deaths = 0
+        self._resends = 0
+
+    def run(self) -> None:
+        """Serve until told to stop, or until the connection ends."""
+        self._selector.register(self._control, selectors.EVENT_READ)
+        self._selector.register(self._keeper, selectors.EVENT_READ)
+        self._outlive_predecessors()
+        self._recover()
+        while not (self._stopping or self._disconnected):
+            for key, _ in self._selector.select(self._timeout()):
+                self._handle(key)
+            self._keep_time()
+        if self._disconnected:
+            self._tell(pool_events.PoolDisconnected())
+        drain(self._board, self._workers.values(), self._keeper.receive)
+        self._collect_intents()
+
+    # Events
+
+    def _handle(self, key: selectors.SelectorKey) -> None:
+        if key.fileobj is self._control:
+            self._take_order()
+        elif key.fileobj is self._keeper:
+            self._keeper.receive()
+        elif key.data in self._workers:
+            self._worker_ended(self._workers[key.data])
+
+    def _take_order(self) -> None:
+        try:
+            order = self._control.recv(64)
+        except BlockingIOError:
+            return
+        if order == b"status":
+            slots = [self._board.slot(index).status() for index in sorted(self._slots_in_use())]
+            self._tell(pool_events.PoolStatus(slots, self._deaths, self._resends, len(self._keeper)))
+        elif order in (b"stop", b""):  # empty: whoever started this process is gone
+            self._stopping = True
+
+    def _tell(self, event: pool_events.PoolEvent) -> None:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            self._control.send(pool_events.encode(event))
+
+    def _timeout(self) -> float:
+        due = [self._next_poke]
+        if (check := self._keeper.next_check()) is not None:
+            due.append(check)
+        if self._refill_at is not None:
+            due.append(self._refill_at)
+        return max(0.0, min(due) - time.monotonic())
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        if self._keeper.release():
+            self._poke(behind=True)
+        if now >= self._next_poke:
+            self._next_poke = now + _POKE_SECONDS
+            self._poke(behind=False)
+        if self._refill_at is not None and now >= self._refill_at:
+            self._refill_at = None
+            self._recover()
+
+    def _poke(self, *, behind: bool) -> None:
+        """Interrupt idle workers, so that they let go of what was removed, or not used for long."""
+        counts = self._board.removal_counts(self._config.options.workers).cast("Q")
+        for each in self._workers.values():
+            words = each.slot.words
+            seen = words[Word.REMOVALS_SEEN] + counts[each.slot.index]
+            if not words[Word.BUSY] and words[Word.SERVING] and (not behind or seen != sum(counts)):
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(each.pidfd, signal.SIGUSR1)
+
+    # Deaths
+
+    def _worker_ended(self, dead: Worker) -> None:
+        """Somebody killed a worker, or it failed: drain the others, queue all requests again, fill up."""
+        status = self._reap(dead)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == worker.EXIT_DISCONNECTED:
+            self._disconnected = True
+            return
+        reason = _reason(status)
+        log.info("worker %d of %s ended: %s", dead.pid, self._config.name, reason)
+        self._deaths += 1
+        self._tell(pool_events.WorkerDied(dead.pid, reason))
+        served = bool(dead.slot.words[Word.REQUESTS])
+        delay = self._backoff.after_death(time.monotonic(), served=served)
+        drain(self._board, self._workers.values(), self._keeper.receive)
+        for each in list(self._workers.values()):
+            self._reap(each)
+        if delay:
+            message = f"workers end as soon as they are started: {reason}"
+            log.warning("%s; next try in %.1f s", message, delay)
+            self._tell(pool_events.PoolDegraded(message, delay))
+            self._refill_at = time.monotonic() + delay
+        else:
+            self._recover()
+
+    def _reap(self, dead: Worker) -> int:
+        _, status = os.waitpid(dead.pid, 0)
+        self._selector.unregister(dead.pidfd)
+        os.close(dead.pidfd)
+        del self._workers[dead.pid]
+        return status
+
+    def _outlive_predecessors(self) -> None:
+        """Wait until the workers of a pool process that was killed are gone: the kernel has killed them."""
+        for index in self._slots_in_use():
+            wait_for_end(self._board.slot(index).words[Word.PID])
+
+    def _slots_in_use(self) -> list[int]:
+        return [index for index in range(MAX_WORKERS) if self._board.slot(index).words[Word.PID]]
+
+    def _collect_intents(self) -> int:
+        """Move what dead workers intended to where the next ones look. Returns how many there were."""
+        found = 0
+        for index in self._slots_in_use():
+            slot = self._board.slot(index)
+            if intent := slot.intent():
+                self._board.add_recovered(intent)
+                found += 1
+            slot.clear()
+        return found
+
+    def _recover(self) -> None:
+        """With no worker left: collect their intents, have the kernel send again what they had, start new ones."""
+        began = time.monotonic()
+        intents = self._collect_intents()
+        try:
+            os.write(self._config.connection, protocol.resend())
+        except OSError as error:
+            log.info("the connection of %s has ended: %s", self._config.name, error)
+            self._disconnected = True
+            return
+        self._resends += 1
+        for index in range(self._config.options.workers):
+            self._fork(index)
+        if not self._all_serving():
+            return
+        if self._ready:
+            self._tell(pool_events.PoolRecovered((time.monotonic() - began) * 1000, intents))
+        else:
+            self._tell(pool_events.PoolReady(len(self._workers)))
+            self._ready = True
+
+    def _fork(self, index: int) -> None:
+        slot = self._board.slot(index)
+        options = self._config.options
+        pool_pid = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            process.die_with_parent(signal.SIGKILL)
+            if os.getppid() != pool_pid:
+                os._exit(1)
+            self._control.close()
+            worker.run(
+                worker.WorkerContext(
+                    connection=self._config.connection,
+                    source=self._config.source,
+                    init_request=bytes.fromhex(self._config.init_request),
+                    board=self._board,
+                    keeper=self._keeper.channel,
+                    workers=options.workers,
+                    descriptors=options.descriptors,
+                    validity=Validity(options.entry_timeout, options.attr_timeout),
+                ),
+                slot,
+            )
+        slot.words[Word.PID] = pid
+        each = Worker(pid, os.pidfd_open(pid), slot)
+        self._workers[pid] = each
+        self._selector.register(each.pidfd, selectors.EVENT_READ, data=pid)
+
+    def _all_serving(self) -> bool:
+        """Wait until each worker has attached; False if one has ended instead, which the main loop then sees to."""
+        with selectors.DefaultSelector() as ended:
+            for each in self._workers.values():
+                ended.register(each.pidfd, selectors.EVENT_READ)
+            while not all(each.slot.words[Word.SERVING] for each in self._workers.values()):
+                if ended.select(_ATTACH_CHECK_SECONDS):
+                    return False
+        return True
+
+
+def _reason(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exited with status {os.WEXITSTATUS(status)}"
+
+
+def main() -> None:
+    """Run the pool process that the first argument describes."""
+    config = PoolConfig.from_argument(sys.argv[1])
+    logging.basicConfig(format=f"holdfast {config.name}: %(message)s", level=logging.WARNING)
+    process.set_name("holdfast-pool")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is for whoever started us, who then says "stop"
+    gc.freeze()  # workers share these objects' memory with us; the collector must not write to it
+    Pool(config).run()
+
+
+if __name__ == "__main__":
+    main()

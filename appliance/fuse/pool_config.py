@@ -1,0 +1,40 @@
+"""What a pool process is started with: descriptors it inherits, and options."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Self
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """How a share is served. Times are seconds; `descriptors` bounds the inodes each worker holds open."""
+
+    workers: int = 2
+    descriptors: int = 1024
+    entry_timeout: float = 1.0
+    attr_timeout: float = 1.0
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """The one argument of a pool process: descriptor numbers, the kernel's INIT request in hex, options."""
+
+    name: str
+    connection: int
+    source: int
+    scoreboard: int
+    control: int
+    init_request: str
+    options: PoolOptions = field(default_factory=PoolOptions)
+
+    def to_argument(self) -> str:
+        """Return the configuration as a command-line argument."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_argument(cls, argument: str) -> Self:
+        """Read what `to_argument` wrote."""
+        fields = json.loads(argument)
+        return cls(**{**fields, "options": PoolOptions(**fields["options"])})

@@ -1,0 +1,75 @@
+"""What a pool process tells the one who started it: one JSON object a message."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from appliance.fuse.scoreboard import WorkerStatus
+
+
+@dataclass(frozen=True)
+class PoolReady:
+    """All workers have attached and serve."""
+
+    workers: int
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker has ended although nobody wanted it to."""
+
+    pid: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class PoolRecovered:
+    """After a death: the others were drained, the requests queued again, the pool is full. Time in milliseconds."""
+
+    milliseconds: float
+    intents: int
+
+
+@dataclass(frozen=True)
+class PoolDegraded:
+    """Workers die as soon as they are started; the next try is made in `retry_in` seconds."""
+
+    message: str
+    retry_in: float
+
+
+@dataclass(frozen=True)
+class PoolDisconnected:
+    """The connection has ended: somebody has unmounted the share."""
+
+
+@dataclass(frozen=True)
+class PoolStatus:
+    """The answer to a request for status. Counts are since the pool process began."""
+
+    workers: list[WorkerStatus]
+    deaths: int
+    resends: int
+    kept_inodes: int
+
+
+PoolEvent = PoolReady | WorkerDied | PoolRecovered | PoolDegraded | PoolDisconnected | PoolStatus
+
+_TYPES: dict[str, type[PoolEvent]] = {
+    kind.__name__: kind for kind in (PoolReady, WorkerDied, PoolRecovered, PoolDegraded, PoolDisconnected, PoolStatus)
+}
+
+
+def encode(event: PoolEvent) -> bytes:
+    """Return the event as one message."""
+    return json.dumps({"event": type(event).__name__, **asdict(event)}).encode()
+
+
+def decode(message: bytes) -> PoolEvent:
+    """Read what `encode` wrote."""
+    fields = json.loads(message)
+    kind = _TYPES[fields.pop("event")]
+    if kind is PoolStatus:
+        fields["workers"] = [WorkerStatus(**worker) for worker in fields["workers"]]
+    return kind(**fields)

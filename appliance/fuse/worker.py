@@ -1,0 +1,172 @@
+"""A worker: a process that serves one request of a connection at a time and keeps nothing it cannot rebuild."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import Never
+
+import pyfuse3
+
+from appliance.fuse import keeper, loop
+from appliance.fuse.attributes import Validity
+from appliance.fuse.boundary import Boundary
+from appliance.fuse.changes import Changes
+from appliance.fuse.inodes import Inodes
+from appliance.fuse.intents import Intents
+from appliance.fuse.nodes import NodeId, codec_for
+from appliance.fuse.operations import Operations
+from appliance.fuse.scoreboard import Scoreboard, Slot, Word
+from appliance.linux import handles, process
+
+log = logging.getLogger(__name__)
+
+EXIT_DISCONNECTED = 3  # the connection ended: the share is unmounted
+AGE_SECONDS = 5.0
+
+# What passing operations on to the source takes. DAC_READ_SEARCH opens by handle; DAC_OVERRIDE because the kernel has
+# checked the caller's rights; the rest makes files that belong to the caller. No SYS_ADMIN: trusted.* stays hidden.
+CAPABILITIES = frozenset(
+    {
+        process.CAP_CHOWN,
+        process.CAP_DAC_OVERRIDE,
+        process.CAP_DAC_READ_SEARCH,
+        process.CAP_FOWNER,
+        process.CAP_FSETID,
+        process.CAP_MKNOD,
+        process.CAP_SETFCAP,
+        process.CAP_SETGID,
+        process.CAP_SETUID,
+    }
+)
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What a worker inherits from the pool process."""
+
+    connection: int
+    source: int
+    init_request: bytes
+    board: Scoreboard
+    keeper: socket.socket
+    workers: int
+    descriptors: int
+    validity: Validity
+
+
+def run(context: WorkerContext, slot: Slot) -> Never:
+    """Serve until the connection ends, in a process just forked. Never returns."""
+    try:
+        _prepare_process()
+        worker = _Worker(context, slot)
+        worker.attach()
+        loop.run(worker.between_requests)
+    except BaseException:
+        log.exception("worker %d ends", os.getpid())
+        os._exit(1)
+    os._exit(EXIT_DISCONNECTED)
+
+
+def _prepare_process() -> None:
+    process.die_with_parent(signal.SIGKILL)
+    process.set_name("holdfast-worker")
+    # Interrupts a read(2) that waits for a request, so that `between_requests` is called.
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+
+class _Worker:
+    """The parts of a worker, put together, and its housekeeping between requests."""
+
+    def __init__(self, context: WorkerContext, slot: Slot) -> None:
+        self._context = context
+        self._board = context.board
+        self._slot = slot
+        self._others = [context.board.slot(index) for index in range(context.workers) if index != slot.index]
+        self._removals = bytes(self._counts())
+        self._seen = {other.index: other.removed_count for other in self._others}
+        slot.words[Word.REMOVALS_SEEN] = sum(self._seen.values())
+        self._aged = time.monotonic()
+        codec = codec_for(handles.name_to_handle(context.source))
+        if codec is None:
+            raise RuntimeError("the source was accepted but its handles have no codec")
+        self._inodes = Inodes(context.source, codec, context.descriptors)
+        changes = Changes(self._inodes, Intents(context.board, slot), self)
+        identity = process.FileIdentity()
+        self._operations = Operations(context.source, self._inodes, changes, context.validity, identity)
+
+    # Attaching
+
+    def attach(self) -> None:
+        """Let libfuse believe that it negotiates a new connection, then put the real one in its place."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.send(self._context.init_request)
+        descriptor = theirs.detach()  # libfuse's from now on
+
+        def connect() -> None:
+            # libfuse is about to send its answer to FUSE_INIT. The kernel has had ours, finds no such request and
+            # says ENOENT, which libfuse takes for an interrupted request and ignores.
+            os.dup2(self._context.connection, descriptor, inheritable=False)
+            ours.close()
+            process.keep_capabilities_across_fsuid()
+            process.keep_capabilities(CAPABILITIES)
+            process.forbid_new_privileges()
+            self._slot.words[Word.SERVING] = 1
+
+        operations: Boundary = self._operations
+        operations.attach(self._board, self._slot, self._drop_removed)
+        operations.init = connect  # type: ignore[method-assign]
+        pyfuse3.init(operations, f"/dev/fd/{descriptor}", set())
+
+    # Housekeeping
+
+    def between_requests(self) -> None:
+        """The last reply has been sent. Say so, and let go of what others have removed or nobody has used."""
+        words = self._slot.words
+        cache = self._inodes.cache
+        words[Word.HITS], words[Word.MISSES] = cache.hits, cache.misses
+        words[Word.DESCRIPTORS] = len(cache)
+        self._slot.clear_intent()
+        words[Word.BUSY] = 0
+        if self._board.draining:
+            os._exit(0)
+        self._drop_removed()
+        if time.monotonic() - self._aged > AGE_SECONDS:
+            self._aged = time.monotonic()
+            cache.age()
+
+    def _counts(self) -> memoryview:
+        return self._board.removal_counts(self._context.workers)
+
+    def _drop_removed(self) -> None:
+        """Close descriptors of inodes whose last name another worker has removed."""
+        if self._counts() == self._removals:
+            return
+        self._removals = bytes(self._counts())
+        for other in self._others:
+            removed = other.removed_since(self._seen[other.index])
+            if removed is None:
+                self._inodes.cache.drop_all()
+                self._seen[other.index] = other.removed_count
+                continue
+            for node in removed:
+                self._inodes.cache.drop(NodeId(node))
+            self._seen[other.index] += len(removed)
+        self._slot.words[Word.REMOVALS_SEEN] = sum(self._seen.values())
+
+    def last_name_goes(self, node: NodeId, descriptor: int) -> None:
+        """Have the pool process keep the inode for as long as the kernel knows it: somebody may have it open."""
+        keeper.hand_over(self._context.keeper, node, descriptor)
+
+    def last_name_gone(self, node: NodeId) -> None:
+        """Tell the other workers to let go of the inode."""
+        self._slot.announce_removed(node)
