@@ -1,6 +1,6 @@
-"""`python -m deploy.vm [SCRIPT]`: run a script (or standard input) in a bare virtual machine, without the appliance.
+"""`python -m deploy.vm [SCRIPT]`: run a script (or standard input) in a virtual machine without the appliance.
 
-For trying things out on a stock kernel with knfsd and Docker. Ends with the status of the script, 75 if the VM was lost.
+For trying things out on a stock kernel with knfsd and Docker. Ends with the script's status, or 75 if the VM was lost.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Channel:
         return Result(output.decode(errors="surrogateescape"), status)
 
     def stream(self, script: str | bytes, timeout: float = 0) -> int:
-        """Run a script with this process's standard output and error as its own; return its status. Raises VmLostError."""
+        """Run a script on this process's own standard output and error; return its status. Raises VmLostError."""
         return self._execute(script, timeout, None, None)[1]
 
     def _execute(self, script: str | bytes, timeout: float, stdout: int | IO[bytes] | None,

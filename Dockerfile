@@ -1,0 +1,42 @@
+# The Holdfast appliance. The packages are built in a stage of their own, so that no compiler and no package index is in
+# what runs.
+
+FROM debian:trixie-slim AS system
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+        libfuse3-4 nfs-kernel-server nfs-common python3 rpcbind \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
+    && useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin holdfast-api
+
+
+FROM system AS packages
+WORKDIR /build
+COPY requirements-build.lock requirements.lock ./
+# Everything is checked against the hashes of the locks, also what builds the packages: hence no build isolation, which
+# would fetch its tools unchecked.
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+        gcc libc6-dev libfuse3-dev pkgconf python3-dev python3-venv \
+    && python3 -m venv tools \
+    && tools/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock \
+    && CFLAGS="-O2 -g0" tools/bin/pip wheel --no-cache-dir --no-build-isolation --require-hashes \
+        -r requirements.lock --wheel-dir wheels \
+    && python3 -m venv --without-pip /opt/holdfast \
+    && tools/bin/pip --python /opt/holdfast/bin/python install --no-cache-dir --no-index --no-deps wheels/*.whl
+
+
+FROM system
+ENV PATH=/opt/holdfast/bin:/usr/sbin:/usr/bin \
+    PYTHONUNBUFFERED=1
+WORKDIR /
+VOLUME /var/lib/holdfast
+EXPOSE 2049 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8080, timeout=8); c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"]
+CMD ["python", "-m", "appliance"]
+COPY --from=packages /opt/holdfast /opt/holdfast
+# The project's own code comes last, because it changes often; compiled, because nobody may write there at run time.
+COPY appliance /opt/holdfast/lib/python3.13/site-packages/appliance
+COPY api /opt/holdfast/lib/python3.13/site-packages/api
+RUN python -m compileall -q /opt/holdfast/lib/python3.13/site-packages/appliance /opt/holdfast/lib/python3.13/site-packages/api

@@ -1,0 +1,129 @@
+"""The container image, built from the Dockerfile without a Docker engine and without an image registry.
+
+The base image that the Dockerfile names is made from the machine's own Debian mirror; buildah does the rest as root in
+a plain chroot, which needs neither user namespaces nor overlayfs. Where a Docker engine is at hand, `docker compose
+build` builds the same Dockerfile and none of this is used.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.cache import Cache, digest, digest_tree
+from deploy.commands import capture, run
+from deploy.console import step
+from deploy.debian import mirrors
+from deploy.paths import CHECKOUT
+
+SUITE = "trixie"
+BASE_NAME = f"docker.io/library/debian:{SUITE}-slim"
+IMAGE_NAME = "holdfast:latest"  # as in compose.yaml
+CONTEXT = ("Dockerfile", ".dockerignore", "requirements.lock", "requirements-build.lock", "appliance", "api")
+SLIM = tuple(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info", "lintian"))
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+LENT_HOME = "/root"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in a file that `docker load` takes, and the key of what it was built from."""
+
+    archive: Path
+    key: str
+
+
+def base_key() -> str:
+    """Return the cache key of the base image."""
+    return digest([BASE_NAME, *SLIM])
+
+
+def image_key(checkout: Path = CHECKOUT) -> str:
+    """Return the cache key of the image: what the build can see of the checkout, and the base."""
+    return digest([base_key(), digest_tree(checkout, CONTEXT)])
+
+
+def image(cache: Cache, checkout: Path = CHECKOUT) -> Image:
+    """Return the image of the checkout's state, built if it has not been yet. Raises CommandError."""
+    key = image_key(checkout)
+
+    def build(home: Path) -> None:
+        base = cache.get("base", base_key(), _build_base) / "base.tar"
+        _build(checkout, base, Storage(cache.root / "containers"), home / "image.tar")
+
+    return Image(cache.get("image", key, build) / "image.tar", key)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where buildah keeps layers, so that a change of the sources alone does not install everything again."""
+
+    root: Path
+
+    def buildah(self, *arguments: str) -> tuple[str, ...]:
+        """Return a buildah command on this storage."""
+        return ("buildah", "--root", str(self.root), "--runroot", str(self.root / "run"), "--storage-driver", "vfs",
+                *arguments)
+
+    def find(self, name: str) -> str:
+        """Return the id of the image of this full name, or ""."""
+        listed = capture(self.buildah("images", "--no-trunc", "--format", "{{.Name}}:{{.Tag}} {{.ID}}"))
+        for line in listed.splitlines():
+            if line.startswith(f"{name} "):
+                return line.split()[1]
+        return ""
+
+
+def _build_base(home: Path) -> None:
+    with step("Making the base image from Debian's packages (about half a minute)") as current:
+        run(("mmdebstrap", "--mode=root", "--variant=minbase", *SLIM, SUITE, str(home / "base.tar"),
+             *mirrors().sources(SUITE)), step=current)
+
+
+def _build(checkout: Path, base: Path, storage: Storage, archive: Path) -> None:
+    with step("Building the image (one to two minutes the first time)") as current, lent_settings() as lent:
+        if not storage.find(BASE_NAME):
+            container = capture(storage.buildah("from", "scratch")).strip()
+            run(storage.buildah("add", container, str(base), "/"), step=current)
+            run(storage.buildah("commit", "--rm", container, BASE_NAME), step=current)
+        previous = storage.find(f"localhost/{IMAGE_NAME}")
+        # HEALTHCHECK exists only in Docker's own image format.
+        options = ("--format", "docker", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers")
+        run(storage.buildah("build", *options, *lent, "--tag", IMAGE_NAME, str(checkout)), step=current)
+        if previous not in ("", storage.find(f"localhost/{IMAGE_NAME}")):
+            run(storage.buildah("rmi", previous), step=current)  # with the layers that only it had
+    with step("Writing the image to a file") as current:
+        run(storage.buildah("push", IMAGE_NAME, f"docker-archive:{archive}:{IMAGE_NAME}"), step=current)
+
+
+@contextmanager
+def lent_settings() -> Iterator[list[str]]:
+    """Give the options that lend a build this machine's certificates and package index, as pip is set up here.
+
+    They come as root's home directory, which every image has, so that not even an empty mount point stays behind.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        settings = Path(home) / ".pip/pip.conf"
+        settings.parent.mkdir()
+        settings.write_text(pip_settings(capture((sys.executable, "-m", "pip", "config", "list"))))
+        if CERTIFICATES.exists():
+            shutil.copy(CERTIFICATES, home)
+        yield ["--volume", f"{home}:{LENT_HOME}"]
+
+
+def pip_settings(listed: str) -> str:
+    """Return a pip.conf with the lent certificates and the index of what `pip config list` printed.
+
+    Its other settings may be paths of this machine, which mean nothing inside the build.
+    """
+    kept = {"cert": f"{LENT_HOME}/{CERTIFICATES.name}"} if CERTIFICATES.exists() else {}
+    for line in listed.splitlines():
+        name, _, value = line.partition("=")
+        if (option := name.rpartition(".")[2]) in ("index-url", "trusted-host"):
+            kept[option] = value.strip("'")
+    return "[global]\n" + "".join(f"{name} = {value}\n" for name, value in kept.items())
