@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 
 import pyfuse3
@@ -10,6 +11,8 @@ import pyfuse3
 from appliance.fuse.inodes import Entry, Inodes
 from appliance.fuse.nodes import NodeId
 from appliance.linux import files
+
+ACCESS_ACL = b"system.posix_acl_access"
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,17 @@ def set_attributes(
             wanted.st_atime_ns if fields.update_atime else None,
             wanted.st_mtime_ns if fields.update_mtime else None,
         )
+
+
+def clear_foreign_setgid(descriptor: int, caller: pyfuse3.RequestContext) -> None:
+    """After an access ACL was set: clear setgid if the file's group is not one of the caller's.
+
+    The source filesystem does so for whoever lacks CAP_FSETID, but it sees our rights, and the kernel tells only
+    daemons with FUSE_SETXATTR_EXT, which libfuse has not, whether the caller has it.
+    """
+    now = os.stat(descriptor)
+    if caller.uid == 0 or not now.st_mode & stat.S_ISGID or now.st_gid == caller.gid:
+        return
+    # knfsd's threads have no pid here: of an NFS client's user only the primary group is known.
+    if caller.pid == 0 or now.st_gid not in pyfuse3.get_sup_groups(caller.pid):
+        files.chmod(descriptor, stat.S_IMODE(now.st_mode) & ~stat.S_ISGID)

@@ -65,6 +65,14 @@ class DescriptorCache:
         self.misses += 1
         return self._store(node, access, self._open(node, access))
 
+    def renew(self, node: NodeId, access: Access) -> int:
+        """Like `get`, with a descriptor that nobody has used before."""
+        entry = self._nodes.get(node)
+        if entry is not None and (used := entry.descriptors[access]) != _FREE:
+            entry.descriptors[access] = _FREE
+            os.close(used)
+        return self.get(node, access)
+
     def _open(self, node: NodeId, access: Access) -> int:
         handle = self._root if node == ROOT else self._codec.decode(node)
         descriptor = handles.open_by_handle(self._source, handle, _FLAGS[access])

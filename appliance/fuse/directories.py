@@ -25,8 +25,7 @@ def read_directory(inodes: Inodes, directory: NodeId, offset: int) -> Iterator[L
     Offsets are the filesystem's own (for ext4 a hash of the name), so that they survive the descriptor: an NFS
     client comes back with one after any number of restarts.
     """
-    descriptor = inodes.reading(directory)
-    os.lseek(descriptor, offset, os.SEEK_SET)
+    descriptor = inodes.listing(directory, offset)
     for entry in dirents.read_entries(descriptor):
         try:
             if entry.name == b".":

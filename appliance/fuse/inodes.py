@@ -36,6 +36,14 @@ class Inodes:
         """Return a descriptor to read a file or a directory by."""
         return self.cache.get(node, Access.READ)
 
+    def listing(self, node: NodeId, offset: int) -> int:
+        """Return a descriptor to list a directory by, at `offset`."""
+        # ext4 takes the position of a descriptor's first getdents64(2) for its state and, when that was the end,
+        # finds nothing after a seek back to 0. So a listing begins with a descriptor of its own.
+        descriptor = self.cache.get(node, Access.READ) if offset else self.cache.renew(node, Access.READ)
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return descriptor
+
     def writing(self, node: NodeId) -> int:
         """Return a descriptor to write a file by."""
         return self.cache.get(node, Access.WRITE)

@@ -137,9 +137,11 @@ class Operations(Boundary):
         """Return an extended attribute's value."""
         return os.getxattr(proc_path(self._inodes.path(node)), name)
 
-    def op_setxattr(self, node: NodeId, name: bytes, value: bytes, _caller: pyfuse3.RequestContext) -> None:
+    def op_setxattr(self, node: NodeId, name: bytes, value: bytes, caller: pyfuse3.RequestContext) -> None:
         """Set an extended attribute; pyfuse3 has seen to XATTR_CREATE and XATTR_REPLACE."""
         os.setxattr(proc_path(self._inodes.path(node)), name, value)
+        if name == attributes.ACCESS_ACL:
+            attributes.clear_foreign_setgid(self._inodes.path(node), caller)
 
     def op_listxattr(self, node: NodeId, _caller: pyfuse3.RequestContext) -> Sequence[bytes]:
         """Return the names of an inode's extended attributes."""

@@ -1,0 +1,173 @@
+"""A worker killed between the system call and its reply: the caller sees the one true result, the change is made once.
+
+strace sits on the worker and kills it as it enters the writev(2) of its n-th reply, for every n that one operation
+takes: so each of the requests it consists of is the one that is cut off, and nothing in the daemon knows of the test.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.linux import files
+from tests.support.daemon import Daemon, daemon
+from tests.support.filesystems import Filesystem
+from tests.support.janitor import Janitor
+
+pytestmark = pytest.mark.fuse
+
+_MOST_REPLIES = 25  # no operation below takes as many
+
+
+@pytest.fixture
+def lone_worker(disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon with one worker, so that it is known who gets the next request."""
+    with daemon(disk.source, work / f"{disk.kind}.lone", tmp_path / "daemon.log", watch, workers=1) as running:
+        yield running
+
+
+@contextmanager
+def killed_at_reply(number: int, pid: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Have the kernel kill the process as it enters its `number`-th writev(2); it has done what it replies to."""
+    words = ["strace", "-p", str(pid), "-e", "trace=writev", "-e", f"inject=writev:signal=SIGKILL:when={number}"]
+    with subprocess.Popen([*words, "-o", "/dev/null"], stderr=subprocess.PIPE) as strace:
+        assert strace.stderr is not None
+        assert select.select([strace.stderr], [], [], 10)[0], "strace did not attach"
+        assert b"attached" in os.read(strace.stderr.fileno(), 4096)
+        try:
+            yield strace
+        finally:
+            strace.send_signal(signal.SIGINT)
+
+
+def _mkdir(top: Path) -> None:
+    os.mkdir(top / "made")
+    assert os.listdir(top / "made") == []
+
+
+def _mknod(top: Path) -> None:
+    os.mknod(top / "made", 0o600)
+
+
+def _create(top: Path) -> None:
+    os.close(os.open(top / "made", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+
+
+def _symlink(top: Path) -> None:
+    os.symlink("target", top / "made")
+    assert os.readlink(top / "made") == "target"
+
+
+def _link(top: Path) -> None:
+    os.link(top / "old", top / "made")
+    assert os.stat(top / "made").st_nlink == 2
+
+
+def _unlink(top: Path) -> None:
+    os.unlink(top / "old")
+    assert not os.path.lexists(top / "old")
+
+
+def _rmdir(top: Path) -> None:
+    os.rmdir(top / "directory")
+    assert not os.path.lexists(top / "directory")
+
+
+def _rename(top: Path) -> None:
+    os.rename(top / "old", top / "directory" / "new")
+    assert os.listdir(top / "directory") == ["new"]
+
+
+def _rename_over(top: Path) -> None:
+    os.rename(top / "old", top / "other")
+    assert (top / "other").read_bytes() == b"old"
+
+
+def _rename_noreplace(top: Path) -> None:
+    _renameat2(top, "old", "made", files.RENAME_NOREPLACE)
+    assert (top / "made").read_bytes() == b"old"
+
+
+def _exchange(top: Path) -> None:
+    _renameat2(top, "old", "other", files.RENAME_EXCHANGE)
+    assert (top / "old").read_bytes() == b"other"
+    assert (top / "other").read_bytes() == b"old"
+
+
+def _renameat2(top: Path, old: str, new: str, flags: int) -> None:
+    descriptor = os.open(top, os.O_RDONLY)
+    try:
+        files.rename(descriptor, old.encode(), descriptor, new.encode(), flags)
+    finally:
+        os.close(descriptor)
+
+
+CHANGES = [
+    *[_mkdir, _mknod, _create, _symlink, _link, _unlink, _rmdir],
+    *[_rename, _rename_over, _rename_noreplace, _exchange],
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[change.__name__[1:] for change in CHANGES])
+def test_each_change_is_made_once_whichever_reply_is_cut_off(
+    lone_worker: Daemon, change: Callable[[Path], None]
+) -> None:
+    top = lone_worker.mountpoint / change.__name__
+    for number in range(1, _MOST_REPLIES):
+        _prepare(top)
+        (pid,) = lone_worker.full_pool()
+        with killed_at_reply(number, pid):
+            change(top)
+        killed = _replaced(lone_worker, pid)
+        _clear(top)
+        if not killed:
+            assert number > 1, "no reply was cut off"
+            return
+    pytest.fail("the worker was killed however late")
+
+
+def test_what_is_an_error_stays_one(lone_worker: Daemon) -> None:
+    """A directory that was there before is not taken for the one that the dead worker made."""
+    top = lone_worker.mountpoint / "errors"
+    top.mkdir()
+    for number in (1, 2, 3):
+        (pid,) = lone_worker.full_pool()
+        name = f"made-behind-{number}"
+        assert not os.path.lexists(top / name)
+        (lone_worker.source / "errors" / name).mkdir()
+        with killed_at_reply(number, pid), pytest.raises(OSError, match="exists") as caught:
+            os.mkdir(top / name)
+        assert caught.value.errno == errno.EEXIST
+        _replaced(lone_worker, pid)
+
+
+def _prepare(top: Path) -> None:
+    top.mkdir()
+    (top / "old").write_bytes(b"old")
+    (top / "other").write_bytes(b"other")
+    (top / "directory").mkdir()
+
+
+def _clear(top: Path) -> None:
+    for path in sorted(top.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    top.rmdir()
+
+
+def _replaced(running: Daemon, pid: int) -> bool:
+    """Tell whether the worker `pid` was killed, and wait until there is one that serves."""
+    os.statvfs(running.mountpoint)
+    deadline = time.monotonic() + 5
+    while not (now := running.workers):
+        assert time.monotonic() < deadline, "the dead worker was not replaced"
+        time.sleep(0.01)
+    return pid not in now
