@@ -43,20 +43,27 @@ def base_key() -> str:
     return digest([BASE_NAME, *SLIM])
 
 
-def image_key(checkout: Path = CHECKOUT) -> str:
-    """Return the cache key of the image: what the build can see of the checkout, and the base."""
-    return digest([base_key(), digest_tree(checkout, CONTEXT)])
-
-
 def image(cache: Cache, checkout: Path = CHECKOUT) -> Image:
     """Return the image of the checkout's state, built if it has not been yet. Raises CommandError."""
-    key = image_key(checkout)
+    with tempfile.TemporaryDirectory() as directory:
+        # A copy, so that the image is of the sources that its key says, even if they are being edited.
+        context = Path(directory)
+        for name in CONTEXT:
+            _copy(checkout / name, context / name)
+        key = digest([base_key(), digest_tree(context, CONTEXT)])
 
-    def build(home: Path) -> None:
-        base = cache.get("base", base_key(), _build_base) / "base.tar"
-        _build(checkout, base, Storage(cache.root / "containers"), home / "image.tar")
+        def build(home: Path) -> None:
+            base = cache.get("base", base_key(), _build_base) / "base.tar"
+            _build(context, base, Storage(cache.root / "containers"), home / "image.tar")
 
-    return Image(cache.get("image", key, build) / "image.tar", key)
+        return Image(cache.get("image", key, build) / "image.tar", key)
+
+
+def _copy(old: Path, new: Path) -> None:
+    if old.is_dir():
+        shutil.copytree(old, new, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy2(old, new)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def _build_base(home: Path) -> None:
              *mirrors().sources(SUITE)), step=current)
 
 
-def _build(checkout: Path, base: Path, storage: Storage, archive: Path) -> None:
+def _build(context: Path, base: Path, storage: Storage, archive: Path) -> None:
     with step("Building the image (one to two minutes the first time)") as current, lent_settings() as lent:
         if not storage.find(BASE_NAME):
             container = capture(storage.buildah("from", "scratch")).strip()
@@ -94,7 +101,7 @@ def _build(checkout: Path, base: Path, storage: Storage, archive: Path) -> None:
         previous = storage.find(f"localhost/{IMAGE_NAME}")
         # HEALTHCHECK exists only in Docker's own image format.
         options = ("--format", "docker", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers")
-        run(storage.buildah("build", *options, *lent, "--tag", IMAGE_NAME, str(checkout)), step=current)
+        run(storage.buildah("build", *options, *lent, "--tag", IMAGE_NAME, str(context)), step=current)
         if previous not in ("", storage.find(f"localhost/{IMAGE_NAME}")):
             run(storage.buildah("rmi", previous), step=current)  # with the layers that only it had
     with step("Writing the image to a file") as current:

@@ -7,13 +7,15 @@ commands at once, and a person can use it too. Both key pairs are made for one m
 from __future__ import annotations
 
 import secrets
+import shlex
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from deploy.commands import run
-from deploy.errors import VmLostError
+from deploy.errors import CommandError, VmLostError
 
 LOST = 255  # ssh's own status for a broken connection, which a command may return as well
 GRACE_SECONDS = 60.0
@@ -55,14 +57,24 @@ class Channel:
 
     def run(self, script: str | bytes, timeout: float = 0) -> Result:
         """Run a script and return what it printed. A timeout of 0 seconds means none. Raises VmLostError."""
-        output, status = self._execute(script, timeout, subprocess.PIPE, subprocess.STDOUT)
+        output, status = self._run(script, timeout, subprocess.PIPE, subprocess.STDOUT)
         return Result(output.decode(errors="surrogateescape"), status)
 
     def stream(self, script: str | bytes, timeout: float = 0) -> int:
         """Run a script on this process's own standard output and error; return its status. Raises VmLostError."""
-        return self._execute(script, timeout, None, None)[1]
+        return self._run(script, timeout, None, None)[1]
 
-    def _execute(self, script: str | bytes, timeout: float, stdout: int | IO[bytes] | None,
+    def execute(self, argv: Sequence[str], stdin: bytes = b"") -> str:
+        """Run one command and return its standard output. Raises CommandError, VmLostError if the connection breaks."""
+        done = subprocess.run([*self.argv(), shlex.join(argv)], input=stdin, capture_output=True, check=False)
+        errors = done.stderr.decode(errors="replace")
+        if done.returncode == LOST:
+            raise VmLostError("the connection to the virtual machine broke", errors.strip())
+        if done.returncode != 0:
+            raise CommandError(argv, done.returncode, errors)
+        return done.stdout.decode(errors="surrogateescape")
+
+    def _run(self, script: str | bytes, timeout: float, stdout: int | IO[bytes] | None,
                  stderr: int | IO[bytes] | None) -> tuple[bytes, int]:
         job = f"job-{secrets.token_hex(6)}"
         remote = REMOTE.format(job=job, timeout=f"{timeout:.1f}")
