@@ -1,0 +1,46 @@
+"""What the supervisor has to know of a child process to keep it running: data, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HoldsOpen:
+    """Ready once the process has a file open whose name ends like this; shows that a daemon is in its main loop."""
+
+    suffix: str
+
+
+@dataclass(frozen=True)
+class Accepts:
+    """Ready once a TCP connection to this port of the loopback interface is accepted."""
+
+    port: int
+
+
+@dataclass(frozen=True)
+class Succeeds:
+    """Ready once this command ends with status 0."""
+
+    argv: tuple[str, ...]
+
+
+Ready = HoldsOpen | Accepts | Succeeds
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """One child: how it is started and by what it shows that it is ready. It is restarted whenever it ends."""
+
+    name: str
+    argv: tuple[str, ...]
+    ready: Ready
+    in_nfs_namespace: bool = False
+    """Run it in the NFS side's mount namespace."""
+    user: str | None = None
+    """Run it as this user and the group of the same name, without any other group; None: as root."""
+    pass_fds: tuple[int, ...] = ()
+    """Descriptors that it inherits under their own numbers."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables beside PATH."""

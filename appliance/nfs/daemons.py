@@ -1,0 +1,80 @@
+"""The user-space programs of an NFS server, as data: which, in what order, with what arguments, ready when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from appliance.children import Accepts, ChildSpec, HoldsOpen, Succeeds
+from appliance.settings import Settings
+
+PIPEFS = Path("/run/rpc_pipefs")
+NFSD = Path("/proc/fs/nfsd")
+RPCBIND_PORT = 111
+
+
+def conf(settings: Settings) -> str:
+    """Return the nfs.conf(5) fragment: what exportfs and the daemons have no argument for."""
+    state = settings.nfs_state_dir
+    sections: dict[str, dict[str, object]] = {
+        "general": {"pipefs-directory": PIPEFS},
+        "exportd": {"state-directory-path": state},
+        # manage-gids would replace a caller's groups by those that the container's /etc/group gives him: none.
+        "mountd": {"state-directory-path": state, "manage-gids": "n"},
+        "nfsdcld": {"storagedir": state / "nfsdcld"},
+        "statd": {"state-directory-path": state / "statd"},
+    }
+    return "".join(
+        f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
+        for section, values in sections.items()
+    )
+
+
+def daemons(settings: Settings) -> list[ChildSpec]:
+    """Return the daemons in the order in which they have to start; all are up before nfsd gets its threads."""
+    return [*(_version_3(settings) if settings.nfs_v3 else ()), _nfsdcld(settings), _mountd(settings)]
+
+
+def nfsd(settings: Settings, threads: int) -> list[str]:
+    """Return the command that gives the kernel's server its threads; 0 stops it."""
+    if threads == 0:
+        return ["rpc.nfsd", "0"]
+    versions = ["-V", "3"] if settings.nfs_v3 else ["-N", "3"]
+    versions += ["-N", "4.0", "-V", "4.1", "-V", "4.2"]
+    times = ["-G", str(settings.nfs_grace), "-L", str(settings.nfs_lease)]
+    return ["rpc.nfsd", *versions, *times, "-p", str(settings.nfs_port), str(threads)]
+
+
+def _nfsdcld(settings: Settings) -> ChildSpec:
+    # It keeps the list of clients that may reclaim their opens and locks after a restart. nfsd looks for it once, when
+    # it gets its threads, and without it falls back to a way that does not work in a container: so it comes first, and
+    # is ready when it watches for the kernel's pipe.
+    return ChildSpec(
+        "nfsdcld",
+        ("nfsdcld", "-F", "-p", str(PIPEFS), "-s", str(settings.nfs_state_dir / "nfsdcld")),
+        HoldsOpen("inotify"),
+        in_nfs_namespace=True,
+    )
+
+
+def _mountd(settings: Settings) -> ChildSpec:
+    # It answers the kernel's questions about who may use which export, for NFSv4 as well. Without `-N 3` it insists on
+    # rpcbind.
+    version = () if settings.nfs_v3 else ("-N", "3")
+    return ChildSpec(
+        "rpc.mountd",
+        ("rpc.mountd", "-F", "-N", "2", *version, "-p", str(settings.mountd_port)),
+        HoldsOpen("/nfsd.fh/channel"),
+        in_nfs_namespace=True,
+    )
+
+
+def _version_3(settings: Settings) -> list[ChildSpec]:
+    return [
+        ChildSpec("rpcbind", ("rpcbind", "-w", "-f"), Accepts(RPCBIND_PORT), in_nfs_namespace=True),
+        ChildSpec(
+            "rpc.statd",
+            ("rpc.statd", "-F", "-d", "-p", str(settings.statd_port)),
+            Succeeds(("rpcinfo", "-T", "tcp", "127.0.0.1", "status")),
+            in_nfs_namespace=True,
+        ),
+    ]

@@ -1,0 +1,118 @@
+"""The exports(5) file as text, and etab as data. Pure functions.
+
+The root of NFSv4's namespace is the tmpfs that holds the mount points, exported read-only under fsid=0. A file handle
+of that root has no inode number in it, so it is the same after every restart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.model import Client
+from appliance.store import Fsid
+
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
+_ADDRESS = re.compile(r"[A-Za-z0-9.:/-]+\Z")
+_HEADER = "# Written by Holdfast; changes made here are lost.\n"
+
+# What every export line has in common:
+# no_subtree_check: a file handle must not change its validity when its file is renamed.
+# sync: what the client was told is written is on the disk.
+_COMMON = ("sync", "no_subtree_check", "sec=sys")
+
+
+@dataclass(frozen=True)
+class Export:
+    """One share as knfsd shall serve it."""
+
+    path: Path
+    fsid: Fsid
+    clients: tuple[Client, ...]
+
+
+def render(root: Path, exports: Sequence[Export]) -> str:
+    """Return the exports(5) file for the shares below the pseudo-root `root`; what has no client is not in it."""
+    lines = [_line(root, (_root_client(client) for client in _union(exports)))]
+    lines += [
+        _line(export.path, (_client(client, export.fsid) for client in export.clients)) for export in exports
+    ]
+    return _HEADER + "".join(lines)
+
+
+def expected(root: Path, exports: Sequence[Export]) -> frozenset[tuple[str, str]]:
+    """Return the (path, client) pairs that etab holds when `render` of the same arguments is in force."""
+    pairs = {(str(root), client.address) for client in _union(exports)}
+    return frozenset(pairs | {(str(e.path), client.address) for e in exports for client in e.clients})
+
+
+def parse_etab(text: str) -> frozenset[tuple[str, str]]:
+    """Return the (path, client) pairs of exportfs's table; lines that are none are passed over."""
+    matches = (re.match(r"(\S+)\s+([^(\s]+)\(", line) for line in text.splitlines())
+    return frozenset((unescape(match[1]), match[2]) for match in matches if match)
+
+
+def escape(path: str) -> str:
+    """Return `path` as one word of exports(5): all but the plainest bytes become a backslash and three octal digits."""
+    return "".join(chr(b) if b in _PLAIN else f"\\{b:03o}" for b in path.encode(errors="surrogateescape"))
+
+
+def unescape(word: str) -> str:
+    """Undo `escape`."""
+    raw = re.sub(rb"\\([0-3][0-7]{2})", lambda match: bytes([int(match[1], 8)]), word.encode())
+    return raw.decode(errors="surrogateescape")
+
+
+def _line(path: Path, clients: Iterable[str]) -> str:
+    words = list(clients)
+    return " ".join((escape(str(path)), *words)) + "\n" if words else ""
+
+
+def _client(client: Client, fsid: Fsid) -> str:
+    # mountpoint: while the share's filesystem is not mounted, rpc.mountd leaves the kernel's question unanswered. Its
+    # clients wait then; without the option they would get ESTALE, or see an empty directory.
+    options = [
+        client.access,
+        *_COMMON,
+        "mountpoint",
+        f"fsid={fsid}",
+        *_squash(client),
+        _ports(client.secure_ports),
+    ]
+    return _word(client, options)
+
+
+def _root_client(client: Client) -> str:
+    return _word(client, ["ro", *_COMMON, "fsid=0", "root_squash", _ports(client.secure_ports)])
+
+
+def _word(client: Client, options: Sequence[str]) -> str:
+    if not _ADDRESS.match(
+        client.address
+    ):  # the model's rules saw to it; an exports line is no place for trust
+        raise ValueError(f"not an address for exports(5): {client.address!r}")
+    return f"{client.address}({','.join(options)})"
+
+
+def _squash(client: Client) -> Iterable[str]:
+    yield {"root": "root_squash", "all": "all_squash", "none": "no_root_squash"}[client.squash]
+    if client.anonuid is not None:
+        yield f"anonuid={client.anonuid}"
+    if client.anongid is not None:
+        yield f"anongid={client.anongid}"
+
+
+def _ports(secure: bool) -> str:
+    return "secure" if secure else "insecure"
+
+
+def _union(exports: Iterable[Export]) -> list[Client]:
+    """Everybody who may mount a share may pass the root, from an insecure port if that will do for one share."""
+    clients: dict[str, Client] = {}
+    for client in (client for export in exports for client in export.clients):
+        known = clients.setdefault(client.address, client)
+        if known.secure_ports and not client.secure_ports:
+            clients[client.address] = client
+    return [clients[address] for address in sorted(clients)]

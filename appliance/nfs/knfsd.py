@@ -1,0 +1,96 @@
+"""What the kernel's NFS server tells and takes through /proc/fs/nfsd and /proc/net/rpc."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from appliance.nfs.exports import escape
+
+ROOT = Path("/")
+
+
+class Files(Protocol):
+    """Access to files by absolute path: in a namespace, or below a directory."""
+
+    async def read(self, path: Path) -> str:
+        """Return the text of a file."""
+        ...
+
+    async def write(self, path: Path, text: str) -> None:
+        """Write a file at once."""
+        ...
+
+
+class DirectoryFiles:
+    """Files below a root directory, for files captured from a running kernel."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self._root = root
+
+    async def read(self, path: Path) -> str:
+        """Return the text of a file."""
+        return (self._root / path.relative_to("/")).read_text()
+
+    async def write(self, path: Path, text: str) -> None:
+        """Write a file at once."""
+        (self._root / path.relative_to("/")).write_text(text)
+
+
+@dataclass(frozen=True)
+class ThreadStatistics:
+    """The kernel's counts since the server module was loaded, for this network namespace."""
+
+    threads: int
+    rpc_calls: int
+    bytes_read: int
+    bytes_written: int
+
+
+class Knfsd:
+    """The kernel's NFS server of this network namespace."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    async def threads(self) -> int:
+        """Return how many threads serve; 0 means that the server is down."""
+        return int(await self._files.read(Path("/proc/fs/nfsd/threads")))
+
+    async def versions(self) -> dict[str, bool]:
+        """Return which NFS versions are on, as in {"3": False, "4.2": True}."""
+        return parse_versions(await self._files.read(Path("/proc/fs/nfsd/versions")))
+
+    async def statistics(self) -> ThreadStatistics:
+        """Return the counters of /proc/net/rpc/nfsd."""
+        return parse_statistics(await self._files.read(Path("/proc/net/rpc/nfsd")))
+
+    async def release_filesystem(self, path: Path) -> None:
+        """Take all opens, locks and delegations on the filesystem at `path` from their NFS clients.
+
+        Its clients are told that their state was revoked. Without this an unmount would fail with EBUSY for as long as
+        a client has a file open.
+        """
+        await self._files.write(Path("/proc/fs/nfsd/unlock_filesystem"), f"{escape(str(path))}\n")
+
+
+def parse_versions(text: str) -> dict[str, bool]:
+    """Read a line such as `-3 +4 -4.0 +4.1 +4.2`."""
+    return {word[1:]: word[0] == "+" for word in text.split() if word[0] in "+-"}
+
+
+def parse_statistics(text: str) -> ThreadStatistics:
+    """Read /proc/net/rpc/nfsd; a line that this kernel does not have counts as zero."""
+    lines = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
+
+    def number(name: str, index: int) -> int:
+        values = lines.get(name, [])
+        return int(values[index]) if index < len(values) else 0
+
+    return ThreadStatistics(
+        threads=number("th", 0),
+        rpc_calls=number("rpc", 0),
+        bytes_read=number("io", 0),
+        bytes_written=number("io", 1),
+    )
