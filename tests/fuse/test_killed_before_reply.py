@@ -124,7 +124,7 @@ def test_each_change_is_made_once_whichever_reply_is_cut_off(
     top = lone_worker.mountpoint / change.__name__
     for number in range(1, _MOST_REPLIES):
         _prepare(top)
-        (pid,) = lone_worker.full_pool()
+        pid = _worker(lone_worker)
         with killed_at_reply(number, pid):
             change(top)
         killed = _replaced(lone_worker, pid)
@@ -140,7 +140,7 @@ def test_what_is_an_error_stays_one(lone_worker: Daemon) -> None:
     top = lone_worker.mountpoint / "errors"
     top.mkdir()
     for number in (1, 2, 3):
-        (pid,) = lone_worker.full_pool()
+        pid = _worker(lone_worker)
         name = f"made-behind-{number}"
         assert not os.path.lexists(top / name)
         (lone_worker.source / "errors" / name).mkdir()
@@ -164,10 +164,15 @@ def _clear(top: Path) -> None:
 
 
 def _replaced(running: Daemon, pid: int) -> bool:
-    """Tell whether the worker `pid` was killed, and wait until there is one that serves."""
+    """Tell whether the worker `pid` was killed, when there is one that serves."""
     os.statvfs(running.mountpoint)
+    return _worker(running) != pid
+
+
+def _worker(running: Daemon) -> int:
+    """Return the pid of the only worker. Waits for it when it is being replaced."""
     deadline = time.monotonic() + 5
-    while not (now := running.workers):
-        assert time.monotonic() < deadline, "the dead worker was not replaced"
+    while len(workers := running.workers) != 1:
+        assert time.monotonic() < deadline, f"the daemon has the workers {workers}"
         time.sleep(0.01)
-    return pid not in now
+    return workers[0]
