@@ -119,15 +119,19 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=[change.__name__[1:] for change in CHANGES])
 def test_each_change_is_made_once_whichever_reply_is_cut_off(
-    lone_worker: Daemon, change: Callable[[Path], None]
+    lone_worker: Daemon, disk: Filesystem, change: Callable[[Path], None]
 ) -> None:
     top = lone_worker.mountpoint / change.__name__
+    plain = disk.plain / change.__name__
+    _prepare(plain)
+    change(plain)
     for number in range(1, _MOST_REPLIES):
         _prepare(top)
         pid = _worker(lone_worker)
         with killed_at_reply(number, pid):
             change(top)
         killed = _replaced(lone_worker, pid)
+        assert _tree(lone_worker.source / change.__name__) == _tree(plain)
         _clear(top)
         if not killed:
             assert number > 1, "no reply was cut off"
@@ -155,6 +159,13 @@ def _prepare(top: Path) -> None:
     (top / "old").write_bytes(b"old")
     (top / "other").write_bytes(b"other")
     (top / "directory").mkdir()
+
+
+def _tree(top: Path) -> dict[str, bytes]:
+    """Return what is below `top`: the contents of files, and a word for the rest."""
+    return {
+        str(path.relative_to(top)): path.read_bytes() if path.is_file() else b"not a file" for path in top.rglob("*")
+    }
 
 
 def _clear(top: Path) -> None:
