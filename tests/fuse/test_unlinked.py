@@ -1,0 +1,86 @@
+"""Unlinked files: there for those who have them open, whatever dies meanwhile, and gone with the last of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon
+from tests.support.filesystems import Filesystem
+
+pytestmark = pytest.mark.fuse
+
+_SIZE = 64 << 20
+_PATIENCE_SECONDS = 20  # the longest pause between two looks of the keeper is 5 s
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(b"other")
+    other.rename(path)
+
+
+@pytest.mark.parametrize("remove", [_remove, _replace])
+def test_an_open_file_outlives_its_name_and_the_workers(own_daemon: Daemon, remove: Callable[[Path], None]) -> None:
+    path = own_daemon.mountpoint / "unlinked"
+    path.write_bytes(b"first")
+    with path.open("r+b", buffering=0) as file:
+        remove(path)
+        own_daemon.kill_workers()
+        assert os.pread(file.fileno(), 100, 0) == b"first"
+        assert os.pwrite(file.fileno(), b"second", 0) == 6
+        own_daemon.kill_workers()
+        assert os.pread(file.fileno(), 100, 0) == b"second"
+        assert os.fstat(file.fileno()).st_size == 6
+
+
+def test_space_is_free_again_when_the_last_who_had_it_open_is_gone(own_daemon: Daemon, disk: Filesystem) -> None:
+    before = _free_blocks(disk)
+    path = own_daemon.mountpoint / "large"
+    with path.open("wb") as file:
+        file.write(bytes(_SIZE))
+        os.fsync(file.fileno())
+        path.unlink()
+        time.sleep(1)  # the keeper has looked several times by now
+        assert before - _free_blocks(disk) >= _SIZE
+    _await(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed")
+
+
+def test_idle_workers_keep_nothing_alive(own_daemon: Daemon, disk: Filesystem) -> None:
+    """Each worker has the file open in its cache, one of them unlinks it, and then there is nothing more to do."""
+    before = _free_blocks(disk)
+    path = own_daemon.mountpoint / "large"
+    path.write_bytes(bytes(_SIZE))
+    for _ in range(200):  # so that both workers have served it
+        os.utime(path)
+    path.unlink()
+    _await(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed")
+
+
+def test_a_file_deleted_behind_the_mount_is_let_go(own_daemon: Daemon, disk: Filesystem) -> None:
+    before = _free_blocks(disk)
+    (own_daemon.mountpoint / "large").write_bytes(bytes(_SIZE))
+    (disk.source / "large").unlink()
+    _await(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed")
+
+
+def _free_blocks(disk: Filesystem) -> int:
+    """Return how many bytes are free, asked of the filesystem itself."""
+    os.sync()
+    status = os.statvfs(disk.root)
+    return status.f_bfree * status.f_frsize
+
+
+def _await(happened: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.1)
