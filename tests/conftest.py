@@ -1,0 +1,29 @@
+"""For every tier: tests that cannot run here are skipped with the reason, or refused with --require."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.tiers import OBSTACLES
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require",
+        action="append",
+        default=[],
+        metavar="TIER",
+        choices=sorted(OBSTACLES),
+        help="fail at once instead of skipping when this machine cannot run the tier",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for tier, find_obstacle in OBSTACLES.items():
+        concerned = [item for item in items if item.get_closest_marker(tier)]
+        if not concerned or (obstacle := find_obstacle()) is None:
+            continue
+        if tier in config.getoption("--require"):
+            raise pytest.UsageError(f"--require {tier}: {obstacle}")
+        for item in concerned:
+            item.add_marker(pytest.mark.skip(reason=obstacle))

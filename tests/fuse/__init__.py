@@ -1,0 +1,1 @@
+"""The FUSE tier: the daemon behind this machine's own kernel, on loop filesystems."""

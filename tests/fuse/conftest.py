@@ -1,0 +1,89 @@
+"""Fixtures of the FUSE tier, and what a failure leaves behind: the daemon's log and a line that repeats the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import pasteable
+from tests.support.daemon import LIVE, Daemon, daemon
+from tests.support.filesystems import KINDS, Filesystem, filesystem
+from tests.support.janitor import Janitor, janitor
+from tests.support.scratch import scratch_directory, sweep
+
+StartDaemon = Callable[[], AbstractContextManager[Daemon]]
+
+_DEADLINE_SECONDS = 100  # for one test; a marker `timeout` asks for another
+
+
+@pytest.fixture(scope="session")
+def watch() -> Iterator[Janitor]:
+    """The janitor of this run."""
+    sweep()
+    with janitor() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def work(watch: Janitor) -> Iterator[Path]:
+    """A private directory for images and mountpoints."""
+    with scratch_directory() as path:
+        yield path
+
+
+@pytest.fixture(scope="session", params=sorted(KINDS))
+def disk(request: pytest.FixtureRequest, work: Path) -> Iterator[Filesystem]:
+    """A filesystem of each kind, for the whole run."""
+    with filesystem(request.param, work) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def shared_daemon(
+    disk: Filesystem, work: Path, watch: Janitor, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemon]:
+    """A daemon for the tests that leave it as it was."""
+    log = tmp_path_factory.mktemp("daemon") / "log"
+    with daemon(disk.source, work / f"{disk.kind}.shared", log, watch) as running:
+        yield running
+
+
+@pytest.fixture
+def start(disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path) -> StartDaemon:
+    """A function that starts a daemon of the test's own; one log, also when it is started again."""
+    return lambda: daemon(disk.source, work / f"{disk.kind}.own", tmp_path / "daemon.log", watch)
+
+
+@pytest.fixture
+def own_daemon(start: StartDaemon) -> Iterator[Daemon]:
+    """A daemon that the test may mistreat."""
+    with start() as running:
+        yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A passing test fails when a daemon logged something that nobody announced."""
+    watch = item.funcargs.get("watch") if isinstance(item, pytest.Function) else None
+    marker = item.get_closest_marker("timeout")
+    seconds = marker.args[0] - 10 if marker else _DEADLINE_SECONDS
+    with watch.deadline(seconds) if isinstance(watch, Janitor) else nullcontext():
+        result = yield
+    for running in LIVE:
+        running.log.check()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        report.sections.append(("repeat", pasteable(["pytest", item.nodeid])))
+        for running in LIVE:
+            report.sections.append((f"end of the daemon's log {running.log.path}", running.log.tail()))
+    return report

@@ -1,0 +1,59 @@
+"""What /proc says of processes: their children, memory and descriptors."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of the living children of `pid`; none when it is gone."""
+    found: list[int] = []
+    try:
+        for task in (_PROC / str(pid) / "task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [child for child in found if alive(child)]
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the pids of everything below `pid`, parents before children."""
+    found: list[int] = []
+    for child in children(pid):
+        found += [child, *descendants(child)]
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Say whether `pid` runs: a process that ended and waits to be reaped does not."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def resident_kilobytes(pid: int) -> int:
+    """Return the resident memory of `pid` in KiB. Raises FileNotFoundError when it is gone."""
+    for line in (_PROC / str(pid) / "status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise ProcessLookupError(pid)
+
+
+def descriptor_count(pid: int) -> int:
+    """Return how many descriptors `pid` holds."""
+    return len(os.listdir(_PROC / str(pid) / "fd"))
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL to `pid` and all below it, the top first, so that nobody is left to start a replacement."""
+    for victim in [pid, *descendants(pid)]:
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
