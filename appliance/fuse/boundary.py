@@ -21,9 +21,10 @@ log = logging.getLogger(__name__)
 _PREFIX = "op_"
 
 # The number of each operation on the scoreboard is its index here.
-OPERATIONS = tuple(
-    "lookup getattr setattr readlink mknod mkdir symlink link unlink rmdir rename create open read write flush "
-    "release fsync opendir readdir releasedir fsyncdir statfs setxattr getxattr listxattr removexattr access".split()
+OPERATIONS = (
+    *("lookup", "getattr", "setattr", "readlink", "mknod", "mkdir", "symlink", "link", "unlink", "rmdir", "rename"),
+    *("create", "open", "read", "write", "flush", "release", "fsync", "opendir", "readdir", "releasedir", "fsyncdir"),
+    *("statfs", "setxattr", "getxattr", "listxattr", "removexattr", "access"),
 )
 
 

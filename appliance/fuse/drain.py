@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -61,18 +60,19 @@ def _end_if_idle(worker: Worker) -> None:
     os.kill(worker.pid, signal.SIGCONT if worker.slot.words[Word.BUSY] else signal.SIGKILL)
 
 
-def wait_for_end(pid: int) -> None:
-    """Return when the worker `pid`, which need not be a child, has ended."""
-    with contextlib.suppress(ProcessLookupError):
+def find_worker(slot: Slot) -> Worker | None:
+    """Return the worker that a slot speaks of, which need not be a child of this process; None if it has ended."""
+    pid = slot.words[Word.PID]
+    try:
         pidfd = os.pidfd_open(pid)
-        try:
-            # The number may be another process's by now.
-            if Path(f"/proc/{pid}/comm").read_text().startswith(PROCESS_NAME):
-                select.select([pidfd], [], [])
-        except FileNotFoundError:
-            pass
-        finally:
-            os.close(pidfd)
+    except ProcessLookupError:
+        return None
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        # The number may be another process's by now.
+        if Path(f"/proc/{pid}/comm").read_text().startswith(PROCESS_NAME):
+            return Worker(pid, pidfd, slot)
+    os.close(pidfd)
+    return None
 
 
 def _state(pid: int) -> str:

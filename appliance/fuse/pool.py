@@ -20,7 +20,7 @@ import time
 from appliance.fuse import pool_events, protocol, worker
 from appliance.fuse.attributes import Validity
 from appliance.fuse.backoff import Backoff
-from appliance.fuse.drain import Worker, drain, wait_for_end
+from appliance.fuse.drain import Worker, drain, find_worker
 from appliance.fuse.keeper import Keeper
 from appliance.fuse.pool_config import PoolConfig
 from appliance.fuse.scoreboard import MAX_WORKERS, Scoreboard, Word
@@ -56,7 +56,7 @@ class Pool:
         """Serve until told to stop, or until the connection ends."""
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(self._keeper, selectors.EVENT_READ)
-        self._outlive_predecessors()
+        self._drain_predecessors()
         self._recover()
         while not (self._stopping or self._disconnected):
             for key, _ in self._selector.select(self._timeout()):
@@ -153,10 +153,12 @@ class Pool:
         del self._workers[dead.pid]
         return status
 
-    def _outlive_predecessors(self) -> None:
-        """Wait until the workers of a pool process that was killed are gone: the kernel has killed them."""
-        for index in self._slots_in_use():
-            wait_for_end(self._board.slot(index).words[Word.PID])
+    def _drain_predecessors(self) -> None:
+        """End the workers that a pool process before this one has left; it was killed, and they serve on."""
+        found = [left for index in self._slots_in_use() if (left := find_worker(self._board.slot(index)))]
+        drain(self._board, found, self._keeper.receive)
+        for each in found:
+            os.close(each.pidfd)
 
     def _slots_in_use(self) -> list[int]:
         return [index for index in range(MAX_WORKERS) if self._board.slot(index).words[Word.PID]]
@@ -199,12 +201,10 @@ class Pool:
         pool_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
-            process.die_with_parent(signal.SIGKILL)
-            if os.getppid() != pool_pid:
-                os._exit(1)
             self._control.close()
             worker.run(
                 worker.WorkerContext(
+                    pool_pid=pool_pid,
                     connection=self._config.connection,
                     source=self._config.source,
                     init_request=bytes.fromhex(self._config.init_request),

@@ -50,6 +50,7 @@ CAPABILITIES = frozenset(
 class WorkerContext:
     """What a worker inherits from the pool process."""
 
+    pool_pid: int
     connection: int
     source: int
     init_request: bytes
@@ -74,7 +75,6 @@ def run(context: WorkerContext, slot: Slot) -> Never:
 
 
 def _prepare_process() -> None:
-    process.die_with_parent(signal.SIGKILL)
     process.set_name("holdfast-worker")
     # Interrupts a read(2) that waits for a request, so that `between_requests` is called.
     signal.signal(signal.SIGUSR1, lambda *_: None)
@@ -137,7 +137,8 @@ class _Worker:
         words[Word.DESCRIPTORS] = len(cache)
         self._slot.clear_intent()
         words[Word.BUSY] = 0
-        if self._board.draining:
+        # A parent-death signal would not do: the kernel forgets it whenever the process changes its fsuid.
+        if self._board.draining or os.getppid() != self._context.pool_pid:
             os._exit(0)
         self._drop_removed()
         if time.monotonic() - self._aged > AGE_SECONDS:

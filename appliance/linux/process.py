@@ -1,4 +1,4 @@
-"""Processes: who dies with whom, capabilities, and the identity under which files are made."""
+"""Processes: names, capabilities, and the identity under which files are made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import struct
 
 from appliance.linux import libc
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_CAPBSET_DROP = 24
 _PR_SET_SECUREBITS = 28
@@ -38,11 +37,6 @@ _setfsuid = ctypes.CDLL(None).setfsuid
 _setfsuid.argtypes = (ctypes.c_uint,)
 _setfsgid = ctypes.CDLL(None).setfsgid
 _setfsgid.argtypes = (ctypes.c_uint,)
-
-
-def die_with_parent(signal_number: int) -> None:
-    """Have the kernel send `signal_number` to this process when the thread that forked it ends."""
-    _prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
 
 
 def set_name(name: str) -> None:
