@@ -14,9 +14,10 @@ class HoldsOpen:
 
 @dataclass(frozen=True)
 class Accepts:
-    """Ready once a TCP connection to this port of the loopback interface is accepted."""
+    """Ready once a TCP connection to this port is accepted."""
 
     port: int
+    host: str = "localhost"
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,5 @@ class ChildSpec:
     """Descriptors that it inherits under their own numbers."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables beside PATH."""
+    own_log: bool = False
+    """It writes log lines of our own form; the output of others is wrapped into such."""

@@ -9,13 +9,22 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-
-NAME_PATTERN = (
-    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"  # pydantic's engine: `$` is the very end, not before a newline
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
 )
+
+from appliance.errors import RequestError
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"  # pydantic's engine: `$` is the very end, not before a newline
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
 _MAX_ID = 2**32 - 2  # the last value, -1, means "leave it" to chown(2)
 _MAX_PATH = 4095  # PATH_MAX without its NUL
@@ -88,19 +97,13 @@ class Client(BaseModel):
         description="Host name or address of one client. Give this or `network`.",
         examples=["build.example.org"],
     )
-    access: Literal["ro", "rw"] = Field(
-        default="ro", description="Whether the client may only read, or write as well."
-    )
+    access: Literal["ro", "rw"] = Field(default="ro", description="Whether the client may only read, or write as well.")
     squash: Literal["root", "all", "none"] = Field(
         default="root",
         description="Whose requests are carried out as the anonymous user: root's, everybody's or nobody's.",
     )
-    anonuid: UnixId | None = Field(
-        default=None, description="User id of the anonymous user; 65534 unless given."
-    )
-    anongid: UnixId | None = Field(
-        default=None, description="Group id of the anonymous user; 65534 unless given."
-    )
+    anonuid: UnixId | None = Field(default=None, description="User id of the anonymous user; 65534 unless given.")
+    anongid: UnixId | None = Field(default=None, description="Group id of the anonymous user; 65534 unless given.")
     secure_ports: bool = Field(
         default=True,
         description="Answer only requests from ports below 1024, which on the client only root can use. Turn it off "
@@ -169,6 +172,23 @@ class ShareChanges(BaseModel):
         default=None, description="New number of workers; null for the appliance's default."
     )
     enabled: bool | None = Field(default=None, description="Whether the share is served.")
+
+    @model_serializer(mode="wrap")
+    def _only_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # "Not given" and "given as null" differ, also on the way from one process to another.
+        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
+
+    def apply(self, share: Share) -> Share:
+        """Return the changed share; raises pydantic's ValidationError."""
+        return Share.model_validate({**share.model_dump(mode="json"), **self.model_dump(mode="json")})
+
+
+def fault(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> RequestError:
+    """Turn pydantic's list of errors into one that names the first field, `skip` parts of its place left out."""
+    first = errors[0]
+    field = ".".join(str(part) for part in first["loc"][skip:]) or None
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return RequestError(f"{field}: {message}" if field else message, field=field)
 
 
 def overlap(one: str, other: str) -> bool:

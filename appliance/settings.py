@@ -62,9 +62,7 @@ class Settings(BaseSettings):
         le=65536,
         description="Files that each worker keeps open for speed; any of them may be closed.",
     )
-    nfs_v3: bool = Field(
-        default=False, description="Serve NFSv3 as well, with rpcbind and rpc.statd, which it needs."
-    )
+    nfs_v3: bool = Field(default=False, description="Serve NFSv3 as well, with rpcbind and rpc.statd, which it needs.")
     nfs_port: Port = Field(default=2049, description="TCP port of the NFS server.")
     nfs_threads: int = Field(default=8, ge=1, le=1024, description="Threads of the kernel's NFS server.")
     nfs_lease: int = Field(
@@ -80,12 +78,8 @@ class Settings(BaseSettings):
         description="Seconds after a start in which clients may only reclaim what they had. It ends as soon as "
         "all known clients have done so, so a long one costs little.",
     )
-    mountd_port: Port = Field(
-        default=20048, description="Port of rpc.mountd, which only NFSv3 clients talk to."
-    )
-    statd_port: Port = Field(
-        default=32765, description="Port of rpc.statd, which only NFSv3 clients talk to."
-    )
+    mountd_port: Port = Field(default=20048, description="Port of rpc.mountd, which only NFSv3 clients talk to.")
+    statd_port: Port = Field(default=32765, description="Port of rpc.statd, which only NFSv3 clients talk to.")
     api_address: IPv4Address | IPv6Address = Field(
         default=IPv6Address("::"),
         description="Address the REST API listens on; `::` is every IPv4 and IPv6 address.",
@@ -119,9 +113,7 @@ class Settings(BaseSettings):
     def _grace_covers_lease(self) -> Self:
         # RFC 8881, 8.4.2.1: a client may notice a restart only when it next renews its lease.
         if self.nfs_grace < self.nfs_lease:
-            raise ValueError(
-                f"nfs_grace ({self.nfs_grace} s) must not be shorter than nfs_lease ({self.nfs_lease} s)"
-            )
+            raise ValueError(f"nfs_grace ({self.nfs_grace} s) must not be shorter than nfs_lease ({self.nfs_lease} s)")
         return self
 
     @property
@@ -144,15 +136,17 @@ class Settings(BaseSettings):
         """Where the supervisor answers the API."""
         return self.run_dir / "control.sock"
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make another process load the same settings."""
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self}
+
 
 def load() -> Settings:
     """Read the environment; raises SettingsError that names every variable at fault."""
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError(
-            _sentence(error), f"set the {PREFIX}* variables as docs/settings.md describes"
-        ) from None
+        raise SettingsError(_sentence(error), f"set the {PREFIX}* variables as docs/settings.md describes") from None
 
 
 def _sentence(error: ValidationError) -> str:

@@ -94,17 +94,16 @@ class Store:
         with self._lock:
             return self._share(name)
 
+    def check_free(self, name: str) -> None:
+        """Raise RequestError `share-exists` if there is a share of that name."""
+        with self._lock:
+            self._check_free(name)
+
     def add(self, share: Share) -> ShareRecord:
         """Store a new share; raises RequestError `share-exists`."""
         now = time.time()
         with self._transaction():
-            if self._db.execute("SELECT 1 FROM shares WHERE name = ?", (share.name,)).fetchone():
-                raise RequestError(
-                    f"there is a share named {share.name} already",
-                    "choose another name, or change the share with PATCH",
-                    code="share-exists",
-                    field="name",
-                )
+            self._check_free(share.name)
             fsid = self._fsid(share, now)
             self._db.execute(
                 "INSERT INTO shares VALUES (?, ?, ?, ?, ?)",
@@ -134,10 +133,17 @@ class Store:
     def _share(self, name: str) -> ShareRecord:
         row = self._db.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
         if row is None:
-            raise RequestError(
-                f"there is no share named {name}", "GET /v1/shares lists them", code="share-not-found"
-            )
+            raise RequestError(f"there is no share named {name}", "GET /v1/shares lists them", code="share-not-found")
         return _record(row)
+
+    def _check_free(self, name: str) -> None:
+        if self._db.execute("SELECT 1 FROM shares WHERE name = ?", (name,)).fetchone():
+            raise RequestError(
+                f"name: there is a share named {name} already",
+                "choose another name, or change the share with PATCH",
+                code="share-exists",
+                field="name",
+            )
 
     def _fsid(self, share: Share, now: float) -> Fsid:
         key = (share.name, share.source)

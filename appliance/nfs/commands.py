@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from appliance.errors import CommandError
 from appliance.logs import facts
@@ -15,8 +16,33 @@ _LOG = facts(__name__)
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
-async def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 60.0) -> str:
-    """Run a program and return its standard output; raises CommandError if it fails or takes over `timeout` seconds."""
+@dataclass(frozen=True)
+class Completed:
+    """How a program ended and what it said."""
+
+    status: int
+    output: str
+    complaint: str
+
+
+async def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 60.0, quiet: bool = False) -> str:
+    """Run a program and return its standard output; raises CommandError if it fails or takes over `timeout` seconds.
+
+    `quiet` is for questions to which failure is an answer: it is not logged then.
+    """
+    done = await complete(argv, stdin=stdin, timeout=timeout)
+    if done.status != 0:
+        reason = done.complaint or f"ended with status {done.status}"
+        if not quiet:
+            _LOG.error("a program failed", command=shlex.join(argv), output=reason)
+        raise failure(argv, reason)
+    if done.complaint and not quiet:
+        _LOG.warning("a program complained", command=shlex.join(argv), output=done.complaint)
+    return done.output
+
+
+async def complete(argv: Sequence[str], *, stdin: str = "", timeout: float = 60.0) -> Completed:
+    """Run a program whatever its status; raises CommandError if it cannot be run or takes over `timeout` seconds."""
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -27,9 +53,7 @@ async def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 60.0) ->
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        raise CommandError(
-            f"{argv[0]} is not installed", "install nfs-kernel-server and util-linux"
-        ) from error
+        raise CommandError(f"{argv[0]} is not installed", "install nfs-kernel-server and util-linux") from error
     try:
         output, errors = await asyncio.wait_for(process.communicate(stdin.encode()), timeout)
     except (TimeoutError, asyncio.CancelledError) as error:
@@ -37,17 +61,18 @@ async def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 60.0) ->
             process.kill()
         if isinstance(error, asyncio.CancelledError):
             raise
-        raise _failed(argv, f"gave no answer within {timeout:g} s") from error
-    complaint = errors.decode(errors="replace").strip()
-    if process.returncode != 0:
-        raise _failed(argv, complaint or f"ended with status {process.returncode}")
-    if complaint:
-        _LOG.warning("a program complained", command=shlex.join(argv), output=complaint)
-    return output.decode(errors="surrogateescape")
+        _LOG.error("a program hangs", command=shlex.join(argv), seconds=timeout)
+        raise failure(argv, f"gave no answer within {timeout:g} s") from error
+    assert process.returncode is not None  # noqa: S101 - communicate() waited for it
+    return Completed(
+        process.returncode,
+        output.decode(errors="surrogateescape"),
+        errors.decode(errors="replace").strip(),
+    )
 
 
-def _failed(argv: Sequence[str], reason: str) -> CommandError:
-    _LOG.error("a program failed", command=shlex.join(argv), output=reason)
+def failure(argv: Sequence[str], reason: str) -> CommandError:
+    """Return the error that says that a program did not do its work."""
     return CommandError(f"{_program(argv)}: {reason}", f"try it by hand: {shlex.join(argv)}")
 
 

@@ -36,9 +36,7 @@ class Export:
 def render(root: Path, exports: Sequence[Export]) -> str:
     """Return the exports(5) file for the shares below the pseudo-root `root`; what has no client is not in it."""
     lines = [_line(root, (_root_client(client) for client in _union(exports)))]
-    lines += [
-        _line(export.path, (_client(client, export.fsid) for client in export.clients)) for export in exports
-    ]
+    lines += [_line(export.path, (_client(client, export.fsid) for client in export.clients)) for export in exports]
     return _HEADER + "".join(lines)
 
 
@@ -89,9 +87,7 @@ def _root_client(client: Client) -> str:
 
 
 def _word(client: Client, options: Sequence[str]) -> str:
-    if not _ADDRESS.match(
-        client.address
-    ):  # the model's rules saw to it; an exports line is no place for trust
+    if not _ADDRESS.match(client.address):  # the model's rules saw to it; an exports line is no place for trust
         raise ValueError(f"not an address for exports(5): {client.address!r}")
     return f"{client.address}({','.join(options)})"
 

@@ -59,8 +59,8 @@ class NfsNamespace:
 
     def enter(self, argv: Sequence[str]) -> list[str]:
         """Return the command that runs `argv` in the namespace."""
-        if self._anchor is None:
-            raise CommandError("the NFS side has no mount namespace yet")
+        if self._anchor is None or self._anchor.returncode is not None:
+            raise CommandError("the NFS side has no mount namespace now")
         return ["nsenter", "--target", str(self._anchor.pid), "--mount", "--", *argv]
 
     async def run(self, argv: Sequence[str], *, stdin: str = "") -> str:

@@ -1,0 +1,78 @@
+"""The routes of shares."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, Field
+
+from api.auth import require_token
+from api.control_client import ControlClient
+from api.problems import responses
+from appliance.control import (
+    CreateShare,
+    DeleteShare,
+    Done,
+    GetShare,
+    ListShares,
+    ShareReply,
+    SharesReply,
+    ShareView,
+    UpdateShare,
+)
+from appliance.model import Share, ShareChanges
+
+router = APIRouter(prefix="/v1/shares", tags=["shares"], dependencies=[Depends(require_token)])
+
+
+def control(request: Request) -> ControlClient:
+    """Return the way to the supervisor."""
+    client: ControlClient = request.app.state.control
+    return client
+
+
+Control = Annotated[ControlClient, Depends(control)]
+# Any name may be asked for; one that cannot exist is simply not found.
+Name = Annotated[str, Path(description="Name of the share.", max_length=255)]
+
+
+class ShareList(BaseModel):
+    """All shares."""
+
+    shares: tuple[ShareView, ...] = Field(description="The shares, by name.")
+
+
+@router.get("", responses=responses("unauthorized"))
+async def list_shares(supervisor: Control) -> ShareList:
+    """List all shares with their state."""
+    reply = await supervisor.ask(ListShares(), SharesReply)
+    return ShareList(shares=reply.shares)
+
+
+@router.post("", status_code=201, responses=responses("unauthorized", "share-exists", "invalid"))
+async def create_share(share: Share, supervisor: Control, response: Response) -> ShareView:
+    """Add a share, mount it and export it; the reply tells its state."""
+    reply = await supervisor.ask(CreateShare(share=share), ShareReply)
+    response.headers["Location"] = f"/v1/shares/{share.name}"
+    return reply.share
+
+
+@router.get("/{name}", responses=responses("unauthorized", "share-not-found"))
+async def get_share(name: Name, supervisor: Control) -> ShareView:
+    """Return one share with its state."""
+    reply = await supervisor.ask(GetShare(name=name), ShareReply)
+    return reply.share
+
+
+@router.patch("/{name}", responses=responses("unauthorized", "share-not-found", "source-overlaps", "invalid"))
+async def change_share(name: Name, changes: ShareChanges, supervisor: Control) -> ShareView:
+    """Change the fields that are given; the result is checked as a whole, other shares are not disturbed."""
+    reply = await supervisor.ask(UpdateShare(name=name, changes=changes), ShareReply)
+    return reply.share
+
+
+@router.delete("/{name}", status_code=204, responses=responses("unauthorized", "share-not-found"))
+async def delete_share(name: Name, supervisor: Control) -> None:
+    """Unexport, unmount and forget a share. Its clients see ESTALE; its source is not touched."""
+    await supervisor.ask(DeleteShare(name=name), Done)

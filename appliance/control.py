@@ -1,0 +1,174 @@
+"""What the API and the supervisor say to each other: one JSON object a line over a unix stream socket.
+
+Each request gets one reply. Both sides validate what they receive, so neither has to trust the other's version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from appliance.errors import HoldfastError, RequestError
+from appliance.model import Share, ShareChanges
+
+MAX_MESSAGE = 1024 * 1024  # bytes of one line; far above the largest share
+
+Status = Literal["ok", "starting", "degraded", "failed", "disabled"]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorkerView(_Message):
+    """One worker process of a share, as it was when it was asked."""
+
+    pid: int = Field(description="Process id in the container.")
+    serving: bool = Field(description="Whether it is attached to the share's connection.")
+    requests: int = Field(description="Requests it has answered since it started.")
+    errors: int = Field(description="Requests among them that it answered with an error, such as a name not found.")
+    descriptors: int = Field(description="Files it keeps open for speed.")
+    cache_hits: int = Field(description="Requests that found their file open.")
+    cache_misses: int = Field(description="Requests that had to open their file by handle.")
+
+
+class ShareState(_Message):
+    """How a share is doing."""
+
+    status: Status = Field(
+        description="ok: served · starting: not served yet · degraded: served, but something is being mended · "
+        "failed: not served, its clients wait · disabled: not to be served."
+    )
+    reason: str = Field(default="", description="What is wrong, if something is.")
+    hint: str = Field(default="", description="The step that mends it, if a person has to take it.")
+    workers: tuple[WorkerView, ...] = Field(default=(), description="The worker processes.")
+    worker_deaths: int = Field(default=0, description="Workers that died unasked since the share was mounted.")
+    recoveries: int = Field(default=0, description="Times that service was restored after a death.")
+    last_recovery_ms: float | None = Field(default=None, description="How long the last recovery took, in ms.")
+
+
+class NfsPaths(_Message):
+    """What clients put behind `SERVER:`."""
+
+    v4: str = Field(description="Path for NFSv4 clients: mount SERVER:PATH.", examples=["/projects"])
+    v3: str | None = Field(
+        description="Path for NFSv3 clients; null while NFSv3 is off.", examples=["/exports/projects"]
+    )
+
+
+class ShareView(Share):
+    """A share with what the appliance adds to it."""
+
+    fsid: UUID = Field(description="The share's identity in its clients' file handles; never used for another one.")
+    nfs_paths: NfsPaths = Field(description="What clients mount.")
+    state: ShareState = Field(description="How the share is doing.")
+
+
+class Readiness(_Message):
+    """Whether every enabled share is mounted, served and exported, and the NFS server is up."""
+
+    ready: bool = Field(description="Whether all is as it should be.")
+    nfs: bool = Field(description="Whether the NFS server runs and its daemons are up.")
+    shares_enabled: int = Field(description="Shares that should be served.")
+    shares_ready: int = Field(description="Shares that are served and exported.")
+    problems: tuple[str, ...] = Field(default=(), description="What is not as it should be.")
+
+
+class ListShares(_Message):
+    """Ask for all shares."""
+
+    op: Literal["list-shares"] = "list-shares"
+
+
+class GetShare(_Message):
+    """Ask for one share."""
+
+    op: Literal["get-share"] = "get-share"
+    name: str
+
+
+class CreateShare(_Message):
+    """Add a share."""
+
+    op: Literal["create-share"] = "create-share"
+    share: Share
+
+
+class UpdateShare(_Message):
+    """Change a share."""
+
+    op: Literal["update-share"] = "update-share"
+    name: str
+    changes: ShareChanges
+
+
+class DeleteShare(_Message):
+    """Remove a share."""
+
+    op: Literal["delete-share"] = "delete-share"
+    name: str
+
+
+class GetReadiness(_Message):
+    """Ask whether the appliance serves all it should."""
+
+    op: Literal["get-readiness"] = "get-readiness"
+
+
+class ShareReply(_Message):
+    """One share."""
+
+    kind: Literal["share"] = "share"
+    share: ShareView
+
+
+class SharesReply(_Message):
+    """All shares, by name."""
+
+    kind: Literal["shares"] = "shares"
+    shares: tuple[ShareView, ...]
+
+
+class ReadinessReply(_Message):
+    """The answer to GetReadiness."""
+
+    kind: Literal["readiness"] = "readiness"
+    readiness: Readiness
+
+
+class Done(_Message):
+    """It was done, and there is nothing to tell."""
+
+    kind: Literal["done"] = "done"
+
+
+class Failure(_Message):
+    """It was not done, and nothing has changed."""
+
+    kind: Literal["failure"] = "failure"
+    code: str
+    message: str
+    hint: str = ""
+    field: str | None = None
+
+    @classmethod
+    def of(cls, error: HoldfastError) -> Failure:
+        """Turn an error into a reply."""
+        field = error.field if isinstance(error, RequestError) else None
+        return cls(code=error.code, message=error.message, hint=error.hint, field=field)
+
+
+Request = Annotated[
+    ListShares | GetShare | CreateShare | UpdateShare | DeleteShare | GetReadiness, Field(discriminator="op")
+]
+Reply = Annotated[ShareReply | SharesReply | ReadinessReply | Done | Failure, Field(discriminator="kind")]
+
+REQUESTS: TypeAdapter[Request] = TypeAdapter(Request)
+REPLIES: TypeAdapter[Reply] = TypeAdapter(Reply)
+
+
+def encode(message: BaseModel) -> bytes:
+    """Return a message as one line."""
+    return message.model_dump_json().encode() + b"\n"

@@ -1,0 +1,113 @@
+"""The NFS server as the supervisor sees it: exports in force, threads, and letting go of a filesystem."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import CommandError
+from appliance.logs import facts
+from appliance.nfs import daemons
+from appliance.nfs.commands import complete, failure
+from appliance.nfs.exports import parse_etab
+from appliance.nfs.knfsd import Knfsd
+from appliance.nfs.namespace import NfsNamespace, holds_open
+from appliance.settings import Settings
+
+_LOG = facts(__name__)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is exported: the text of our exports file, and the (path, client) pairs of exportfs's table."""
+
+    text: str = ""
+    pairs: frozenset[tuple[str, str]] = frozenset()
+
+
+class NfsServer:
+    """Changes and observes exports and threads. One caller at a time."""
+
+    def __init__(self, settings: Settings, namespace: NfsNamespace) -> None:
+        self._settings = settings
+        self._namespace = namespace
+        self._knfsd = Knfsd(namespace)
+
+    def prepare(self) -> None:
+        """Write nfs.conf and make the directories that the daemons expect. Raises OSError."""
+        state = self._settings.nfs_state_dir
+        for directory in (
+            state,
+            state / "nfsdcld",
+            state / "statd",
+            state / "statd" / "sm",
+            state / "statd" / "sm.bak",
+        ):
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for name in ("etab", "rmtab"):  # nfs-utils complains where it finds none
+            (state / name).touch()
+        _write(self._settings.nfs_conf_file, daemons.conf(self._settings))
+
+    async def threads(self) -> int:
+        """Return the number of running server threads."""
+        return await self._knfsd.threads()
+
+    async def set_threads(self, threads: int) -> None:
+        """Start the server, change its number of threads, or stop it with 0. Raises CommandError."""
+        await self._namespace.run(daemons.nfsd(self._settings, threads))
+        _LOG.info("the NFS server has threads", threads=threads)
+
+    def exported(self) -> Exported:
+        """Return what is exported. Reads two small files of ours."""
+        return Exported(_read(self._settings.exports_file), parse_etab(_read(self._settings.nfs_state_dir / "etab")))
+
+    async def export(self, wanted: Exported, unserved: Collection[Path]) -> None:
+        """Put these exports, and no other, in force; raises CommandError.
+
+        `unserved` are exported paths that are not mounted now, which exportfs notes with an error and remembers.
+        """
+        _write(self._settings.exports_file, wanted.text)
+        argv = self._namespace.enter(["exportfs", "-ra"])
+        done = await complete(argv, timeout=self._settings.command_timeout)
+        complaints = [line for line in done.complaint.splitlines() if not any(str(path) in line for path in unserved)]
+        if complaints and done.status != 0:
+            raise failure(argv, "; ".join(complaints))
+        if (pairs := self.exported().pairs) != wanted.pairs:
+            raise failure(argv, f"exports are not as wanted: {sorted(pairs ^ wanted.pairs)}")
+        await self.flush()
+        _LOG.info("exports are in force", exports=len(wanted.pairs))
+
+    async def flush(self) -> None:
+        """Make the kernel forget what rpc.mountd told it, and close the files it keeps open for speed."""
+        await self._namespace.run(["exportfs", "-f"])
+
+    async def release(self, path: Path) -> None:
+        """Take from clients what they hold at `path`, no longer exported, so that it can be unmounted."""
+        await self._knfsd.release_filesystem(path)
+        # The files of the state that has just ended are kept open for a while; flushing closes them.
+        await self.flush()
+
+    def check_tracking(self, nfsdcld: int | None) -> None:
+        """Raise CommandError unless the kernel uses nfsdcld, without which no client could reclaim after a restart."""
+        if nfsdcld is None or not holds_open(nfsdcld, "/nfsd/cld"):
+            raise CommandError(
+                "the NFS server does not use nfsdcld, so clients could reclaim nothing after a restart",
+                "see what the kernel's log says of NFSD and client tracking",
+            )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file at once: whoever reads it sees the old text or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, errors="surrogateescape")
+    os.replace(temporary, path)

@@ -1,0 +1,132 @@
+"""Carrying out a plan: the thin part that touches the system, and what it remembers of failures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.errors import HoldfastError
+from appliance.fuse.connection import FILESYSTEM_TYPE
+from appliance.logs import facts
+from appliance.nfs.server import Exported, NfsServer
+from appliance.settings import Settings
+from appliance.store import ShareRecord
+from appliance.supervisor import mountinfo
+from appliance.supervisor.backoff import Backoff
+from appliance.supervisor.datapath import DataPath
+from appliance.supervisor.plan import (
+    Action,
+    ApplyExports,
+    Observed,
+    Open,
+    Release,
+    Resize,
+    SetThreads,
+    Unmount,
+    Wanted,
+)
+from appliance.supervisor.served import ServedShare
+from appliance.supervisor.threads import in_thread
+
+_LOG = facts(__name__)
+
+
+@dataclass
+class Fault:
+    """The last try failed: why, and when the next is due (time.monotonic())."""
+
+    error: HoldfastError
+    retry_at: float
+    backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=30.0, healthy=120.0))
+
+
+class Executor:
+    """Observes and acts; one caller at a time."""
+
+    def __init__(self, settings: Settings, server: NfsServer, data_path: DataPath, lost: Callable[[], None]) -> None:
+        """`lost` is called when something went that reconciling would bring back."""
+        self.served: dict[str, ServedShare] = {}
+        self.faults: dict[str, Fault] = {}
+        """By share; the NFS server's own is under the empty name."""
+        self._settings = settings
+        self._server = server
+        self._data_path = data_path
+        self._lost = lost
+
+    async def observe(self) -> Observed:
+        """Look at what is. Raises CommandError if the NFS side cannot be asked."""
+        now = time.monotonic()
+        found = await in_thread(lambda: mountinfo.below(self._settings.exports_dir))
+        return Observed(
+            served={name: share.wanted for name, share in self.served.items()},
+            mounts=frozenset(mount.path for mount in found),
+            exported=self._server.exported(),
+            threads=await self._server.threads(),
+            waiting=frozenset(name for name, fault in self.faults.items() if fault.retry_at > now),
+        )
+
+    async def in_force(self, record: ShareRecord) -> bool:
+        """Whether a share is mounted and exported to its clients, as the kernel's and exportfs's tables have it."""
+        path = self._settings.exports_dir / record.share.name
+        wanted = {(str(path), client.address) for client in record.share.clients}
+        seen = await in_thread(lambda: mountinfo.mounted(path, FILESYSTEM_TYPE))
+        return seen and wanted <= self._server.exported().pairs
+
+    async def execute(self, actions: Sequence[Action]) -> None:
+        """Carry the plan out. A share's failure is remembered and the rest goes on; the NFS server's is raised."""
+        for action in actions:
+            _LOG.debug("acting", action=action)
+            match action:
+                case SetThreads(threads):
+                    await self._server.set_threads(threads)
+                case ApplyExports(exported):
+                    await self._server.export(exported, self._unserved(exported))
+                case Release(name, clients):
+                    await self._release(name, clients)
+                case Unmount(path):
+                    await self._unmount(path)
+                case Resize(wanted):
+                    await self.served[wanted.name].resize(wanted)
+                case Open(wanted):
+                    await self._open(wanted)
+
+    def fail(self, name: str, error: HoldfastError) -> None:
+        """Remember a failure and when the next try is due."""
+        fault = self.faults.setdefault(name, Fault(error, 0.0))
+        now = time.monotonic()
+        fault.error, fault.retry_at = error, now + fault.backoff.after_failure(now)
+        _LOG.error("failed", share=name or "-", reason=error.message, hint=error.hint)
+
+    async def _open(self, wanted: Wanted) -> None:
+        share = ServedShare(wanted, self._settings.descriptors, self._lost)
+        try:
+            await share.open(self._data_path, self._settings.exports_dir / wanted.name, self._settings.ready_timeout)
+        except HoldfastError as error:
+            self.fail(wanted.name, error)
+        else:
+            self.served[wanted.name] = share
+            self.faults.pop(wanted.name, None)
+
+    async def _release(self, name: str, clients: bool) -> None:
+        share = self.served[name]
+        if clients:
+            try:
+                await self._server.release(self._settings.exports_dir / name)
+            except HoldfastError as error:
+                _LOG.warning("clients may hold the share", share=name, reason=error.message)
+        await share.close()
+        del self.served[name]  # only now: whoever is cancelled on the way has to come back to it
+        _LOG.info("a share is no longer served", share=name)
+
+    async def _unmount(self, path: Path) -> None:
+        _LOG.warning("unmounting what nobody serves", path=path)
+        try:
+            await in_thread(lambda: self._data_path.unmount_stray(path))
+        except OSError as error:
+            _LOG.error("cannot unmount", path=path, reason=error)
+
+    def _unserved(self, exported: Exported) -> list[Path]:
+        paths = {Path(path) for path, _ in exported.pairs} - {self._settings.exports_dir}
+        return [path for path in paths if path.name not in self.served]

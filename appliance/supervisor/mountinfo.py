@@ -1,0 +1,45 @@
+"""/proc/self/mountinfo, read: touching the mounts themselves could block."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One mount: where it is, of what type, and what it calls its device."""
+
+    path: Path
+    kind: str
+    device: str
+
+
+def parse(text: str) -> list[Mount]:
+    """Read the table, in the order in which the mounts were made."""
+    mounts = []
+    for line in text.splitlines():
+        before, separator, after = line.partition(" - ")
+        head, tail = before.split(), after.split()
+        if separator and len(head) >= 5 and len(tail) >= 2:
+            mounts.append(Mount(Path(_unescape(head[4])), tail[0], _unescape(tail[1])))
+    return mounts
+
+
+def below(directory: Path, mountinfo: Path = MOUNTINFO) -> list[Mount]:
+    """Return the mounts below `directory`, the newest last."""
+    text = mountinfo.read_text(errors="surrogateescape")
+    return [mount for mount in parse(text) if directory in mount.path.parents]
+
+
+def mounted(path: Path, kind: str, mountinfo: Path = MOUNTINFO) -> bool:
+    """Whether a filesystem of this type is what is seen at `path`."""
+    at_path = [mount for mount in parse(mountinfo.read_text(errors="surrogateescape")) if mount.path == path]
+    return bool(at_path) and at_path[-1].kind == kind
+
+
+def _unescape(word: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), word)

@@ -1,0 +1,145 @@
+"""What has to be done to get from what is to what shall be: one pure function.
+
+The order of the actions is the order of NFS's own dependencies. Up: mount, serve, export, and threads last, so that no
+client is told ESTALE about a share that is merely late. Down: threads first if all shall end, then unexport, then
+unmount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from appliance.nfs.exports import Export, expected, render
+from appliance.nfs.server import Exported
+from appliance.store import Fsid
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A share as it shall be served."""
+
+    name: str
+    source: str
+    fsid: Fsid
+    workers: int
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What shall be."""
+
+    root: Path
+    shares: Mapping[str, Wanted]
+    exports: tuple[Export, ...]
+    threads: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is. `waiting` names shares whose last try failed and whose next is not due yet."""
+
+    served: Mapping[str, Wanted]
+    mounts: frozenset[Path]
+    exported: Exported
+    threads: int
+    waiting: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class SetThreads:
+    """Start the NFS server, or stop it with 0."""
+
+    threads: int
+
+
+@dataclass(frozen=True)
+class ApplyExports:
+    """Put these exports in force and make the kernel forget the others."""
+
+    exported: Exported
+
+
+@dataclass(frozen=True)
+class Release:
+    """Unmount a share and end its workers. `clients` also loses the state that NFS clients have on it."""
+
+    name: str
+    clients: bool
+
+
+@dataclass(frozen=True)
+class Unmount:
+    """Unmount what nobody serves: left by a dead predecessor, or mounted by somebody else."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Give a share another number of workers."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True)
+class Open:
+    """Mount a share and start its workers."""
+
+    wanted: Wanted
+
+
+Action = SetThreads | ApplyExports | Release | Unmount | Resize | Open
+
+
+def plan(desired: Desired, observed: Observed) -> list[Action]:
+    """Return the actions that make `observed` become `desired`, in order; none if it is so already."""
+    gone = [name for name, served in observed.served.items() if not _may_stay(desired, observed, name, served)]
+    stay = {name: served for name, served in observed.served.items() if name not in gone}
+    ours = {desired.root / name for name in observed.served}
+    stray = sorted(observed.mounts - ours, reverse=True)
+    opened = [wanted for name, wanted in desired.shares.items() if name not in stay and name not in observed.waiting]
+    resized = [wanted for name, wanted in desired.shares.items() if name in stay and stay[name] != wanted]
+
+    actions: list[Action] = []
+    if observed.threads and not desired.threads:
+        actions.append(SetThreads(0))
+    final = exported(desired.root, desired.exports)
+    reduced = exported(
+        desired.root, [e for e in desired.exports if e.path.name not in _losing(desired, observed, gone)]
+    )
+    now = observed.exported
+    if gone and not now.pairs <= reduced.pairs:
+        actions.append(ApplyExports(reduced))
+        now = reduced
+    actions += [Release(name, clients=name in _losing(desired, observed, gone)) for name in gone]
+    actions += [Unmount(path) for path in stray]
+    actions += [Resize(wanted) for wanted in resized]
+    actions += [Open(wanted) for wanted in opened]
+    # A share that was mounted anew has to be flushed even if its line is the same: the kernel may wait for an answer
+    # that rpc.mountd owed it while the share was not there.
+    if opened or now != final:
+        actions.append(ApplyExports(final))
+    if desired.threads and observed.threads != desired.threads:
+        actions.append(SetThreads(desired.threads))
+    return actions
+
+
+def exported(root: Path, exports: tuple[Export, ...] | list[Export]) -> Exported:
+    """Return what is to be seen when these exports are in force."""
+    return Exported(render(root, exports), expected(root, exports))
+
+
+def _may_stay(desired: Desired, observed: Observed, name: str, served: Wanted) -> bool:
+    wanted = desired.shares.get(name)
+    if wanted is None or desired.root / name not in observed.mounts:
+        return False
+    return replace(wanted, workers=served.workers) == served
+
+
+def _losing(desired: Desired, observed: Observed, gone: list[str]) -> set[str]:
+    """The shares among `gone` whose handles end. What is only mounted anew stays exported: its clients wait."""
+    return {
+        name for name in gone if name not in desired.shares or desired.shares[name].fsid != observed.served[name].fsid
+    }

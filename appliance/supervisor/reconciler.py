@@ -1,0 +1,103 @@
+"""Reconciling: one function that makes what is into what shall be, at the start, after each change, on each loss."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from appliance.errors import HoldfastError
+from appliance.logs import facts
+from appliance.nfs.exports import Export
+from appliance.settings import Settings
+from appliance.store import ShareRecord, Store
+from appliance.supervisor.executor import Executor
+from appliance.supervisor.plan import Desired, Wanted, plan
+from appliance.supervisor.threads import in_thread
+
+_LOG = facts(__name__)
+NFS = ""
+"""The name under which the executor keeps the NFS server's own faults."""
+
+
+class Reconciler:
+    """Runs the plan, one run at a time, and again when a failure's next try is due."""
+
+    def __init__(self, settings: Settings, store: Store, executor: Executor) -> None:
+        self._settings = settings
+        self._store = store
+        self._executor = executor
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Have `run` reconcile soon."""
+        self._wake.set()
+
+    async def reconcile(self) -> None:
+        """Make what is into what the store says. Raises what the NFS server raises; shares' failures are kept."""
+        async with self._lock:
+            records = await in_thread(self._store.shares)
+            self._forget_faults(records)
+            await self._towards(desired(self._settings, records))
+            self._executor.faults.pop(NFS, None)
+
+    async def attempt(self) -> None:
+        """Reconcile, and remember instead of raising what the NFS server raises; `run` tries it again later."""
+        await self._attempt()
+        self.wake()  # `run` does not know yet when the next try is due
+
+    async def run(self) -> None:
+        """Reconcile whenever there is reason to. Runs until it is cancelled."""
+        while True:
+            due = min((fault.retry_at for fault in self._executor.faults.values()), default=None)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), None if due is None else max(0.0, due - time.monotonic()))
+            self._wake.clear()
+            await self._attempt()
+
+    async def shut_down(self) -> None:
+        """Stop the server, unexport and unmount everything. What fails is logged, and the rest goes on."""
+        async with self._lock:
+            nothing = Desired(self._settings.exports_dir, {}, (), threads=0)
+            for _ in range(2):  # the second time without what failed in the first, such as a NFS side that is gone
+                try:
+                    await self._towards(nothing)
+                    return
+                except (HoldfastError, OSError) as error:
+                    _LOG.error("shutting down in disorder", reason=error)
+            for name in list(self._executor.served):
+                await self._executor.served.pop(name).close(patience=0)
+
+    async def _attempt(self) -> None:
+        try:
+            await self.reconcile()
+        except HoldfastError as error:
+            self._executor.fail(NFS, error)
+
+    async def _towards(self, wanted: Desired) -> None:
+        await self._executor.execute(plan(wanted, await self._executor.observe()))
+
+    def _forget_faults(self, records: list[ShareRecord]) -> None:
+        """What is no longer wanted cannot have failed."""
+        wanted = {record.share.name for record in records if record.share.enabled}
+        for name in self._executor.faults.keys() - wanted - {NFS}:
+            del self._executor.faults[name]
+
+
+def desired(settings: Settings, records: list[ShareRecord]) -> Desired:
+    """Return what the stored shares ask for."""
+    enabled = [record for record in records if record.share.enabled]
+    return Desired(
+        root=settings.exports_dir,
+        shares={
+            record.share.name: Wanted(
+                record.share.name, record.share.source, record.fsid, record.share.workers or settings.workers
+            )
+            for record in enabled
+        },
+        exports=tuple(
+            Export(settings.exports_dir / record.share.name, record.fsid, record.share.clients) for record in enabled
+        ),
+        threads=settings.nfs_threads,
+    )

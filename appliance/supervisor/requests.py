@@ -1,0 +1,149 @@
+"""Answering the API: checks what it asks for, changes the store, reconciles, tells the outcome.
+
+Everything is checked before anything is changed; what fails after that is the appliance's own trouble, shows in the
+share's state and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from appliance.control import (
+    CreateShare,
+    DeleteShare,
+    Done,
+    GetReadiness,
+    GetShare,
+    ListShares,
+    ReadinessReply,
+    Reply,
+    Request,
+    ShareReply,
+    SharesReply,
+    UpdateShare,
+)
+from appliance.errors import RequestError, SourceError
+from appliance.logs import facts
+from appliance.model import Share, fault, overlap
+from appliance.settings import Settings
+from appliance.store import ShareRecord, Store
+from appliance.supervisor.datapath import DataPath
+from appliance.supervisor.executor import Executor
+from appliance.supervisor.nfs_side import NfsSide
+from appliance.supervisor.reconciler import Reconciler
+from appliance.supervisor.threads import in_thread
+from appliance.supervisor.views import readiness, view
+
+_LOG = facts(__name__)
+
+
+class Requests:
+    """Carries out what the API asks for, one change at a time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        executor: Executor,
+        reconciler: Reconciler,
+        nfs_side: NfsSide,
+        data_path: DataPath,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._executor = executor
+        self._reconciler = reconciler
+        self._nfs_side = nfs_side
+        self._data_path = data_path
+        self._changes = asyncio.Lock()
+
+    async def answer(self, request: Request) -> Reply:
+        """Do what is asked and return the reply; raises HoldfastError, and then nothing has changed."""
+        match request:
+            case ListShares():
+                records = await in_thread(self._store.shares)
+                views = await asyncio.gather(*(view(self._settings, self._executor, record) for record in records))
+                return SharesReply(shares=tuple(views))
+            case GetShare(name=name):
+                return await self._reply(await in_thread(lambda: self._store.share(name)))
+            case CreateShare(share=share):
+                return await self._create(share)
+            case UpdateShare():
+                return await self._update(request)
+            case DeleteShare(name=name):
+                return await self._delete(name)
+            case GetReadiness():
+                records = await in_thread(self._store.shares)
+                problems = await self._nfs_side.problems()
+                return ReadinessReply(readiness=await readiness(self._executor, records, problems))
+
+    async def _create(self, share: Share) -> Reply:
+        async with self._changes:
+            await in_thread(lambda: self._store.check_free(share.name))
+            await self._check_source(share)
+            record = await in_thread(lambda: self._store.add(share))
+            _LOG.info("a share was added", share=share.name, source=share.source)
+            await self._reconciler.attempt()
+        return await self._reply(record)
+
+    async def _update(self, request: UpdateShare) -> Reply:
+        async with self._changes:
+            old = (await in_thread(lambda: self._store.share(request.name))).share
+            try:
+                share = request.changes.apply(old)
+            except ValidationError as error:
+                raise fault(error.errors()) from None
+            if share.source != old.source or (share.enabled and not old.enabled):
+                await self._check_source(share)
+            record = await in_thread(lambda: self._store.replace(share))
+            _LOG.info("a share was changed", share=share.name, fields=sorted(request.changes.model_fields_set))
+            self._executor.faults.pop(share.name, None)
+            await self._reconciler.attempt()
+        return await self._reply(record)
+
+    async def _delete(self, name: str) -> Reply:
+        async with self._changes:
+            await in_thread(lambda: self._store.remove(name))
+            _LOG.info("a share was removed", share=name)
+            await self._reconciler.attempt()
+        return Done()
+
+    async def _reply(self, record: ShareRecord) -> Reply:
+        return ShareReply(share=await view(self._settings, self._executor, record))
+
+    async def _check_source(self, share: Share) -> None:
+        """Raise RequestError, naming the field `source`, unless the share's source can be served beside the others."""
+        others = {record.share.name: record.share.source for record in await in_thread(self._store.shares)}
+        others.pop(share.name, None)
+
+        def check() -> None:
+            source = os.path.realpath(share.source)
+            self._check_reserved(source)
+            for name, other in others.items():
+                if overlap(source, os.path.realpath(other)):
+                    raise RequestError(
+                        f"source: {share.source} and {other}, the source of {name}, contain one another",
+                        "share directories that lie side by side, or one directory only",
+                        code="source-overlaps",
+                        field="source",
+                    )
+            self._data_path.prove(Path(share.source))
+
+        try:
+            await in_thread(check)
+        except SourceError as error:
+            raise RequestError(error.message, error.hint, code=error.code, field="source") from error
+
+    def _check_reserved(self, source: str) -> None:
+        for directory in (self._settings.state_dir, self._settings.run_dir, self._settings.exports_dir):
+            if overlap(source, os.path.realpath(directory)):
+                raise RequestError(
+                    f"source: {source} contains or lies in {directory}, which is the appliance's own",
+                    "share a directory of data",
+                    code="source-reserved",
+                    field="source",
+                )

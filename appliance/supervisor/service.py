@@ -1,0 +1,112 @@
+"""The supervisor: composes all of it, in the order of its dependencies, and takes it down in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from appliance.children import Accepts, ChildSpec
+from appliance.logs import facts
+from appliance.settings import Settings
+from appliance.store import Store
+from appliance.supervisor import exports_root, preconditions, state_dir
+from appliance.supervisor.child import python
+from appliance.supervisor.control_server import ControlServer
+from appliance.supervisor.datapath import FuseDataPath
+from appliance.supervisor.executor import Executor
+from appliance.supervisor.guard import Guard
+from appliance.supervisor.nfs_side import NfsSide
+from appliance.supervisor.reconciler import Reconciler
+from appliance.supervisor.requests import Requests
+from appliance.supervisor.threads import in_thread
+
+_LOG = facts(__name__)
+
+
+async def supervise(settings: Settings) -> None:
+    """Run the appliance until SIGTERM or SIGINT. Raises HoldfastError if it cannot be started."""
+    serving = asyncio.create_task(serve(settings), name="appliance")
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        _LOG.info("stopping", signal=number.name)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_IGN)  # the order to stop has been heard; another one changes nothing
+        serving.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    _LOG.info("stopped")
+
+
+async def serve(settings: Settings) -> None:
+    """Run the appliance until it is cancelled; whatever was started by then is stopped."""
+    preconditions.check(settings)
+    api_user = preconditions.check_user(settings.api_user)
+    state_dir.prepare(settings, api_user.pw_gid)
+    async with AsyncExitStack() as stack:
+        store = Store(settings.database)
+        stack.callback(store.close)
+        listener = preconditions.listen(str(settings.api_address), settings.api_port)
+        stack.callback(listener.close)
+
+        await in_thread(lambda: exports_root.mount(settings.exports_dir))
+        stack.push_async_callback(in_thread, lambda: exports_root.unmount(settings.exports_dir))
+        nfs_side = NfsSide(settings)
+        stack.push_async_callback(nfs_side.stop)
+        await nfs_side.start()
+
+        data_path = FuseDataPath()
+        executor = Executor(settings, nfs_side.server, data_path, lost=lambda: reconciler.wake())
+        reconciler = Reconciler(settings, store, executor)
+        stack.push_async_callback(reconciler.shut_down)
+        requests = Requests(settings, store, executor, reconciler, nfs_side, data_path)
+        control = ControlServer(settings.control_socket, {0, os.getuid(), api_user.pw_uid}, requests.answer)
+        stack.push_async_callback(control.stop)
+        await control.start(api_user.pw_gid)
+
+        api = Guard(api_child(settings, listener), nfs_side.namespace, settings.ready_timeout)
+        stack.push_async_callback(api.stop)
+        # The API has no part in the shares' coming up, nor they in its.
+        starting = _background(stack, api.start())
+        await reconciler.reconcile()
+        await starting
+        for problem in await nfs_side.problems():
+            _LOG.error("the NFS side is not as it should be", problem=problem)
+        _LOG.info("serving", shares=len(executor.served), failed=len(executor.faults))
+        await asyncio.gather(_background(stack, reconciler.run()), _background(stack, nfs_side.watch(reconciler.wake)))
+
+
+def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task that ends with the stack at the latest."""
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait([task])
+
+    stack.push_async_callback(end)
+    return task
+
+
+def api_child(settings: Settings, listener: socket.socket) -> ChildSpec:
+    """Return what to know of the API's process. It inherits the listening socket, so its restarts refuse nobody."""
+    address = settings.api_address
+    return ChildSpec(
+        name="api",
+        argv=python("api", "--fd", str(listener.fileno())),
+        ready=Accepts(settings.api_port, "localhost" if address.is_unspecified else str(address)),
+        user=settings.api_user,
+        pass_fds=(listener.fileno(),),
+        environment=tuple(settings.environment().items()),
+        own_log=True,
+    )

@@ -1,0 +1,49 @@
+"""The state and run directories, and the API's token."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from appliance.errors import StateError
+from appliance.logs import facts
+from appliance.settings import Settings
+
+_LOG = facts(__name__)
+_TOKEN_BYTES = 32
+
+
+def prepare(settings: Settings, group: int) -> None:
+    """Make the directories, the database's file and, at the first start, the token. Raises StateError."""
+    try:
+        # Others may pass, since rpc.statd runs as a user of its own, but not look; each file guards itself.
+        for directory in (settings.state_dir, settings.run_dir):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o711)
+        os.close(os.open(settings.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if make_token(settings.token_file, group):
+            _LOG.info("an API token was made", file=settings.token_file)
+    except OSError as error:
+        raise StateError(
+            f"the state directory cannot be used: {error}",
+            f"give the container a writable volume at {settings.state_dir}",
+        ) from error
+
+
+def make_token(path: Path, group: int) -> bool:
+    """Make the token unless there is one; root may write it, the group may read it. Return whether it was made."""
+    if path.exists():
+        return False
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    try:
+        os.fchown(descriptor, -1, group)
+        os.fchmod(descriptor, 0o640)
+        os.write(descriptor, secrets.token_urlsafe(_TOKEN_BYTES).encode() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(temporary, path)  # a token is there as a whole or not at all
+    return True

@@ -1,0 +1,63 @@
+"""What is told of shares: the stored part, joined with how it is doing."""
+
+from __future__ import annotations
+
+from appliance.control import NfsPaths, Readiness, ShareState, ShareView
+from appliance.settings import Settings
+from appliance.store import ShareRecord
+from appliance.supervisor.executor import Executor
+from appliance.supervisor.reconciler import NFS
+
+
+async def view(settings: Settings, executor: Executor, record: ShareRecord) -> ShareView:
+    """Return a share with its state."""
+    share = record.share
+    paths = NfsPaths(v4=f"/{share.name}", v3=str(settings.exports_dir / share.name) if settings.nfs_v3 else None)
+    return ShareView(
+        **{name: getattr(share, name) for name in type(share).model_fields},
+        fsid=record.fsid,
+        nfs_paths=paths,
+        state=await state(executor, record),
+    )
+
+
+async def state(executor: Executor, record: ShareRecord) -> ShareState:
+    """Return how a share is doing, whatever stands in its way first."""
+    name = record.share.name
+    if not record.share.enabled:
+        return ShareState(status="disabled")
+    served = executor.served.get(name)
+    if served is None:
+        fault = executor.faults.get(name)
+        if fault is None:
+            return ShareState(status="starting", reason="it is not mounted yet")
+        return ShareState(status="failed", reason=fault.error.message, hint=fault.error.hint)
+    found = await served.state()
+    fault = executor.faults.get(NFS)
+    if found.status == "ok" and fault is not None:
+        return found.model_copy(update={"status": "failed", "reason": fault.error.message, "hint": fault.error.hint})
+    return found
+
+
+async def readiness(executor: Executor, records: list[ShareRecord], nfs_problems: list[str]) -> Readiness:
+    """Return whether all that should be served is served."""
+    enabled = [record for record in records if record.share.enabled]
+    problems = list(nfs_problems)
+    if fault := executor.faults.get(NFS):
+        problems.append(fault.error.message)
+    ready = 0
+    for record in enabled:
+        name = record.share.name
+        found = await state(executor, record)
+        # A share that has just lost a worker is degraded and served; so long as others are mended, it is ready.
+        if found.status in ("ok", "degraded") and await executor.in_force(record):
+            ready += 1
+        else:
+            problems.append(f"share {name}: {found.reason or 'not mounted and exported'}")
+    return Readiness(
+        ready=not problems,
+        nfs=not nfs_problems,
+        shares_enabled=len(enabled),
+        shares_ready=ready,
+        problems=tuple(problems),
+    )
