@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,11 @@ class Child:
             os.close(self._pipe)
             _serve(function, answer)
         os.close(answer)
+
+    @property
+    def ended(self) -> bool:
+        """Say whether there is a result, or will never be one."""
+        return bool(select.select([self._pipe], [], [], 0)[0])
 
     def result(self) -> object:
         """Return what the function returned. Raises ChildError with the child's traceback."""

@@ -17,7 +17,8 @@ from typing import TypeVar
 from tests.support.commands import pasteable
 from tests.support.janitor import Janitor
 from tests.support.logs import WatchedLog
-from tests.support.processes import alive, children, descendants, kill_tree
+from tests.support.processes import alive, children, descendants, kill, kill_tree
+from tests.support.scratch import mounted_below, unmount_below
 
 REPOSITORY = Path(__file__).parents[2]
 _START_SECONDS = 30
@@ -66,7 +67,7 @@ class Daemon:
         """SIGKILL every worker, and wait until they are gone, but not until there are others."""
         victims = self.full_pool()
         for pid in victims:
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         self._await_end(victims)
 
     def kill_one_worker(self, dice: random.Random) -> int | None:
@@ -74,16 +75,13 @@ class Daemon:
         if not (workers := self.workers):
             return None
         victim = dice.choice(workers)
-        try:
-            os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            return None
+        kill(victim)
         return victim
 
     def kill_pool(self) -> None:
         """SIGKILL the pool process, and wait until it and its workers are gone."""
         victims = [self.pool, *self.full_pool()]
-        os.kill(victims[0], signal.SIGKILL)
+        kill(victims[0])
         self._await_end(victims)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
@@ -125,10 +123,12 @@ def daemon(source: Path, mountpoint: Path, log: Path, watch: Janitor, *, workers
     """Run a daemon for the length of the context, in which it must stay up, and which it must end in good order."""
     mountpoint.mkdir(exist_ok=True)
     words = command(source, mountpoint, "--workers", str(workers))
+    log.touch()
+    watched = WatchedLog(log)
     with log.open("ab") as stderr:
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=stderr, cwd=REPOSITORY, start_new_session=True)
     watch.tell("daemon", process.pid, log)
-    running = Daemon(process, source, mountpoint, WatchedLog(log), workers)
+    running = Daemon(process, source, mountpoint, watched, workers)
     try:
         await_ready(process, pasteable(words), log)
         LIVE.append(running)
@@ -137,11 +137,13 @@ def daemon(source: Path, mountpoint: Path, log: Path, watch: Janitor, *, workers
             status = running.stop()
             assert status == 0, f"the daemon ended with {status}; its log: {log}"
         running.log.check()
+        assert not mounted_below(mountpoint), "the daemon left its mount"
     finally:
         if running in LIVE:
             LIVE.remove(running)
         kill_tree(process.pid)
         process.wait()
+        unmount_below(mountpoint)
         watch.tell("gone", process.pid)
 
 

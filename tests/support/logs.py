@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 class WatchedLog:
-    """A log file that grows, read from where the last look ended."""
+    """A log file that grows, read from where it ended when watching began, and then from the last look."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset = 0
+        self._offset = path.stat().st_size
         self._announced: list[re.Pattern[str]] = []
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -50,10 +51,13 @@ def descriptor_count(pid: int) -> int:
     return len(os.listdir(_PROC / str(pid) / "fd"))
 
 
+def kill(pid: int) -> None:
+    """SIGKILL to `pid`, unless it has just ended by itself."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def kill_tree(pid: int) -> None:
     """SIGKILL to `pid` and all below it, the top first, so that nobody is left to start a replacement."""
     for victim in [pid, *descendants(pid)]:
-        try:
-            os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+        kill(victim)

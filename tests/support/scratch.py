@@ -42,10 +42,15 @@ def mounted_below(path: Path) -> list[Path]:
     return found[::-1]
 
 
-def demolish(path: Path) -> None:
-    """Unmount everything below `path`, in use or not, and remove it."""
+def unmount_below(path: Path) -> None:
+    """Unmount everything at and below `path`, in use or not."""
     for place in mounted_below(path):
         mounts.umount(place, mounts.MNT_DETACH)
+
+
+def demolish(path: Path) -> None:
+    """Unmount everything below `path`, in use or not, and remove it."""
+    unmount_below(path)
     if left := mounted_below(path):
         raise RuntimeError(f"{left} is mounted still, so {path} is not removed")
     shutil.rmtree(path)

@@ -1,0 +1,171 @@
+"""`python -m appliance.fuse`: it says when it is ready, ends in good order, and says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.fuse.conftest import StartDaemon
+from tests.support.children import Child
+from tests.support.daemon import REPOSITORY, command
+from tests.support.filesystems import Filesystem
+from tests.support.posix.files import opened
+from tests.support.scratch import mounted_below
+
+pytestmark = pytest.mark.fuse
+
+
+class Refusal(NamedTuple):
+    """How a daemon ended that did not start."""
+
+    status: int
+    said: str
+
+
+_EX_USAGE = 2  # argparse's
+_EX_NOINPUT = 66
+_EX_OSERR = 71
+_EX_NOPERM = 77
+
+
+def _refused(source: Path | str, mountpoint: Path | str, *options: str, wrapper: tuple[str, ...] = ()) -> Refusal:
+    """Start a daemon that must not start; return its exit status and what it said."""
+    words = [*wrapper, *command(Path(source), Path(mountpoint), *options)]
+    with subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], 30)  # either READY or the end
+        process.terminate()
+        said, complaint = process.communicate(timeout=30)
+    assert ready
+    assert "READY" not in said
+    assert "Traceback" not in complaint
+    return Refusal(process.returncode, complaint)
+
+
+@pytest.fixture
+def mountpoint(work: Path) -> Iterator[Path]:
+    path = work / "refused"
+    path.mkdir()
+    yield path
+    assert mounted_below(path) == []
+    path.rmdir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_unmounts_and_ends_it(number: signal.Signals, start: StartDaemon) -> None:
+    with start() as daemon:
+        (daemon.mountpoint / "before").touch()
+        assert daemon.mountpoint in mounted_below(daemon.mountpoint)
+        assert daemon.stop(number) == 0
+        assert mounted_below(daemon.mountpoint) == []
+        daemon.log.check()
+
+
+def test_signal_ends_it_though_the_mount_is_in_use(start: StartDaemon) -> None:
+    with start() as daemon:
+        (daemon.mountpoint / "held").write_bytes(b"held")
+        with opened(bytes(daemon.mountpoint / "held"), os.O_RDONLY) as file:
+            assert daemon.stop() == 0
+            assert mounted_below(daemon.mountpoint) == []
+            with pytest.raises(OSError, match=r"not connected|aborted"):
+                os.fsync(file)
+
+
+def test_it_ends_when_somebody_else_unmounts(start: StartDaemon) -> None:
+    with start() as daemon, daemon.log.announced("the mount is gone"):
+        subprocess.run(["umount", daemon.mountpoint], check=True)
+        assert daemon.process.wait(20) == 0
+    with start() as daemon:
+        assert daemon.running
+
+
+def test_ready_means_that_it_answers(start: StartDaemon) -> None:
+    for _ in range(5):
+        with start() as daemon:
+            assert Child(lambda: os.path.ismount(daemon.mountpoint)).result() is True
+            assert os.statvfs(daemon.mountpoint).f_namemax == 255
+
+
+def test_number_of_workers_is_as_told(disk: Filesystem, start: StartDaemon) -> None:
+    with start() as daemon:
+        assert len(daemon.full_pool()) == daemon.size == 2
+        assert daemon.pool not in daemon.workers
+
+
+def test_missing_source_is_refused(mountpoint: Path, work: Path) -> None:
+    status, said = _refused(work / "no-such-directory", mountpoint)
+    assert status == _EX_NOINPUT
+    assert "no-such-directory" in said
+
+
+def test_source_that_is_a_file_is_refused(mountpoint: Path, work: Path) -> None:
+    file = work / "just-a-file"
+    file.touch()
+    status, said = _refused(file, mountpoint)
+    assert status == _EX_NOINPUT
+    assert "just-a-file" in said
+    assert "directory" in said
+
+
+def test_source_without_handles_is_refused(mountpoint: Path) -> None:
+    status, said = _refused("/proc", mountpoint)
+    assert status == _EX_NOINPUT
+    assert "/proc" in said
+    assert "handle" in said
+
+
+def test_source_of_an_unknown_filesystem_is_refused(mountpoint: Path, work: Path) -> None:
+    with _tmpfs(work / "tmpfs") as source:
+        status, said = _refused(source, mountpoint)
+    assert status == _EX_NOINPUT
+    assert "tmpfs" in said
+
+
+@contextmanager
+def _tmpfs(path: Path) -> Iterator[Path]:
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", path], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+def test_missing_mountpoint_is_refused(disk: Filesystem, work: Path) -> None:
+    status, said = _refused(disk.source, work / "no-such-mountpoint")
+    assert status == _EX_OSERR
+    assert "no-such-mountpoint" in said
+    assert "mkdir" in said, "the step that mends it"
+
+
+def test_mountpoint_that_is_taken_is_refused(disk: Filesystem, start: StartDaemon) -> None:
+    with start() as daemon:
+        (daemon.mountpoint / "first").touch()
+        status, said = _refused(disk.source, daemon.mountpoint)
+        assert status == _EX_OSERR
+        assert str(daemon.mountpoint) in said
+        assert (daemon.mountpoint / "first").exists(), "the first daemon serves on"
+        assert len(mounted_below(daemon.mountpoint)) == 1
+
+
+@pytest.mark.parametrize("capability", ["sys_admin", "dac_read_search"])
+def test_missing_capability_is_named(capability: str, disk: Filesystem, mountpoint: Path) -> None:
+    without = ("setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}", "--")
+    status, said = _refused(disk.source, mountpoint, wrapper=without)
+    assert status == _EX_NOPERM
+    assert f"CAP_{capability.upper()}" in said
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "many", "100000"])
+def test_bad_number_of_workers_is_refused(workers: str, disk: Filesystem, mountpoint: Path) -> None:
+    status, said = _refused(disk.source, mountpoint, f"--workers={workers}")
+    assert status == _EX_USAGE
+    assert "--workers" in said

@@ -1,0 +1,135 @@
+"""A file that a process holds open goes on working whoever of the daemon dies, and so does work in progress."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import mmap
+import os
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.children import Child, acting_as, in_child
+from tests.support.daemon import Daemon
+from tests.support.filesystems import Filesystem
+from tests.support.posix.files import content, opened
+
+pytestmark = pytest.mark.fuse
+
+
+def _workers(daemon: Daemon) -> None:
+    daemon.kill_workers()
+
+
+def _pool(daemon: Daemon) -> None:
+    daemon.kill_pool()
+
+
+VICTIMS = pytest.mark.parametrize("kill", [_workers, _pool])
+
+
+@VICTIMS
+def test_descriptors_go_on_working(kill: Callable[[Daemon], None], own_daemon: Daemon) -> None:
+    path = bytes(own_daemon.mountpoint / "held")
+    with opened(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
+        os.write(file, b"before ")
+        kill(own_daemon)
+        os.write(file, b"between ")
+        kill(own_daemon)
+        os.fsync(file)
+        os.write(file, b"after")
+        assert os.pread(file, 100, 0) == b"before between after"
+        os.ftruncate(file, 6)
+        assert os.fstat(file).st_size == 6
+    assert content(path) == b"before"
+
+
+@VICTIMS
+def test_directory_that_is_somebodys_current_one(kill: Callable[[Daemon], None], own_daemon: Daemon) -> None:
+    def work_there() -> list[str]:
+        os.makedirs(own_daemon.mountpoint / f"current-{kill.__name__}" / "deeper")
+        os.chdir(own_daemon.mountpoint / f"current-{kill.__name__}" / "deeper")
+        kill(own_daemon)
+        os.mkdir("child")
+        assert os.getcwd().endswith("/deeper")
+        return os.listdir("..")
+
+    assert in_child(work_there) == ["deeper"]
+
+
+@VICTIMS
+def test_locks_are_kept(kill: Callable[[Daemon], None], own_daemon: Daemon) -> None:
+    path = bytes(own_daemon.mountpoint / "locked")
+
+    def try_to_lock() -> bool:
+        with opened(path, os.O_RDWR) as theirs:
+            try:
+                fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    with opened(path, os.O_RDWR | os.O_CREAT) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        kill(own_daemon)
+        assert not in_child(try_to_lock)
+    assert in_child(try_to_lock)
+
+
+@VICTIMS
+def test_memory_maps_go_on_working(kill: Callable[[Daemon], None], own_daemon: Daemon) -> None:
+    path = bytes(own_daemon.mountpoint / "mapped")
+    with opened(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
+        os.ftruncate(file, 1 << 20)
+        with mmap.mmap(file, 0) as mapped:
+            mapped[0:5] = b"first"
+            kill(own_daemon)
+            mapped[500_000:500_006] = b"second"
+            mapped.flush()
+    data = content(path)
+    assert (data[:5], data[500_000:500_006], len(data)) == (b"first", b"second", 1 << 20)
+
+
+@VICTIMS
+def test_large_write_in_progress(kill: Callable[[Daemon], None], own_daemon: Daemon, disk: Filesystem) -> None:
+    data = random.Random(9).randbytes(1 << 20)
+    name = f"large-{kill.__name__}"
+
+    def write() -> str:
+        digest = hashlib.sha256()
+        with open(own_daemon.mountpoint / name, "wb", buffering=0) as file:
+            for number in range(150):
+                block = data[number:] + data[:number]
+                assert file.write(block) == len(block)
+                digest.update(block)
+            os.fsync(file.fileno())
+        return digest.hexdigest()
+
+    child = Child(write)
+    kills = 0
+    while not child.ended:
+        kill(own_daemon)
+        kills += 1
+        time.sleep(0.1)  # let it get on, too
+    expected = child.result()
+    assert kills > 2, "the write was over before it could be disturbed"
+    for top in (own_daemon.mountpoint, disk.source):
+        with open(top / name, "rb") as file:
+            assert hashlib.file_digest(file, "sha256").hexdigest() == expected
+
+
+def test_pool_dies_after_work_for_other_users(own_daemon: Daemon) -> None:
+    """Another user's identity, once taken on, makes the kernel forget that a worker is to die with its pool."""
+    top = own_daemon.mountpoint / "of-others"
+    top.mkdir()
+    top.chmod(0o777)
+    with acting_as(1001, 1002):
+        for number in range(50):  # both workers get their turns
+            (top / f"{number}").touch()
+    own_daemon.kill_pool()  # fails when a worker outlives it
+    assert len(os.listdir(top)) == 50
+    assert (top / "0").stat().st_uid == 1001
+    assert len(own_daemon.full_pool()) == own_daemon.size
