@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.errors import HoldfastError
@@ -24,6 +25,7 @@ from appliance.fuse.pool_events import PoolDegraded, PoolDisconnected, PoolEvent
 from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.scoreboard import MAX_WORKERS
 from appliance.fuse.source import Source
+from appliance.fuse.state import State
 
 log = logging.getLogger("holdfast")
 
@@ -34,7 +36,8 @@ def main() -> int:
     logging.basicConfig(format="holdfast: %(message)s", level=logging.DEBUG if arguments.verbose else logging.WARNING)
     options = PoolOptions(workers=arguments.workers, entry_timeout=arguments.timeout, attr_timeout=arguments.timeout)
     try:
-        return _serve(arguments.source.absolute(), arguments.mountpoint, options)
+        state = State(arguments.state)
+        return _serve(arguments.source.absolute(), arguments.mountpoint, state, options)
     except HoldfastError as error:
         print(f"holdfast: {error}", file=sys.stderr)
         return error.exit_code
@@ -48,6 +51,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--timeout", type=float, default=1.0, metavar="SECONDS", help="validity of names and attributes (default: 1)"
     )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIRECTORY",
+        help="keeps what handles depend on from one run to the next: the key, and for some filesystems a table",
+    )
     parser.add_argument("--verbose", action="store_true", help="log each death and recovery")
     return parser.parse_args()
 
@@ -58,15 +67,17 @@ def _worker_count(text: str) -> int:
     return int(text)
 
 
-def _serve(source_path: Path, mountpoint: Path, options: PoolOptions) -> int:
+def _serve(source_path: Path, mountpoint: Path, state: State, options: PoolOptions) -> int:
     with ExitStack() as stack:
         stop = _stop_signal(stack)
-        source = Source.open(source_path)
+        source = Source.open(source_path, state.codec())
         stack.callback(source.close)
+        state.keep_codec(source.codec)
+        options = replace(options, table=state.table(source.codec))
         connection = Connection.mount(mountpoint, str(source_path))
         stack.callback(connection.close)
         stack.callback(connection.unmount, lazy=True)
-        pool = PoolProcess(mountpoint.name, source, connection, options)
+        pool = PoolProcess(mountpoint.name, source, connection, options, state.key())
         stack.callback(pool.close)
         while _watch(pool, stop):
             pass

@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from appliance.fuse.descriptors import Access, DescriptorCache
+from appliance.fuse.key import HandleKey
 from appliance.fuse.nodes import ROOT, Codec, NodeId, Stale
 from appliance.linux import handles
 
@@ -23,9 +24,10 @@ class Entry(NamedTuple):
 class Inodes:
     """The inodes of one source. Holds nothing but a cache of descriptors."""
 
-    def __init__(self, source: int, codec: Codec, capacity: int) -> None:
+    def __init__(self, source: int, codec: Codec, key: HandleKey, capacity: int) -> None:
         self.cache = DescriptorCache(source, codec, capacity)
         self._codec = codec
+        self._key = key
         self._root = handles.name_to_handle(source)
 
     def path(self, node: NodeId) -> int:
@@ -54,7 +56,10 @@ class Inodes:
         handle = handles.name_to_handle(descriptor, entry, flags)
         # The root is node 1 with generation 0 everywhere, also as somebody's "..": a second name for
         # its inode would make the kernel see two directories.
-        return (ROOT, 0) if handle == self._root else self._codec.encode(handle)
+        if handle == self._root:
+            return ROOT, 0
+        node, identity = self._codec.encode(handle)
+        return node, self._key.generation(identity)
 
     def child(self, directory: NodeId, name: bytes) -> Entry:
         """Look `name` up in a directory, never through a symbolic link, and keep its descriptor."""

@@ -38,9 +38,11 @@ class Pool:
     def __init__(self, config: PoolConfig) -> None:
         self._config = config
         self._board = Scoreboard(config.scoreboard)
-        self._keeper = Keeper(config.connection)
         self._control = socket.socket(fileno=config.control)
         self._control.setblocking(False)
+        self._queue = socket.socket(fileno=config.queue_sender)
+        receiver = socket.socket(fileno=config.queue_receiver)
+        self._keeper = Keeper(receiver, config.connection, self._inode_kept, self._inode_released)
         self._workers: dict[int, Worker] = {}
         self._backoff = Backoff()
         self._selector = selectors.DefaultSelector()
@@ -55,38 +57,63 @@ class Pool:
     def run(self) -> None:
         """Serve until told to stop, or until the connection ends."""
         self._selector.register(self._control, selectors.EVENT_READ)
-        self._selector.register(self._keeper, selectors.EVENT_READ)
+        self._take_orders()  # what a pool process before this one kept
         self._drain_predecessors()
         self._recover()
         while not (self._stopping or self._disconnected):
+            self._watch_queue()
             for key, _ in self._selector.select(self._timeout()):
                 self._handle(key)
             self._keep_time()
         if self._disconnected:
             self._tell(pool_events.PoolDisconnected())
-        drain(self._board, self._workers.values(), self._keeper.receive)
+        drain(self._board, self._workers.values(), self._mind_queue)
         self._collect_intents()
 
     # Events
 
     def _handle(self, key: selectors.SelectorKey) -> None:
         if key.fileobj is self._control:
-            self._take_order()
+            self._take_orders()
         elif key.fileobj is self._keeper:
-            self._keeper.receive()
+            self._keeper.queue_filled()
         elif key.data in self._workers:
             self._worker_ended(self._workers[key.data])
 
-    def _take_order(self) -> None:
-        try:
-            order = self._control.recv(64)
-        except BlockingIOError:
-            return
-        if order == b"status":
-            slots = [self._board.slot(index).status() for index in sorted(self._slots_in_use())]
-            self._tell(pool_events.PoolStatus(slots, self._deaths, self._resends, len(self._keeper)))
-        elif order in (b"stop", b""):  # empty: whoever started this process is gone
-            self._stopping = True
+    def _take_orders(self) -> None:
+        while not self._stopping:
+            try:
+                order, descriptors, _, _ = socket.recv_fds(self._control, 64, 1)
+            except BlockingIOError:
+                return
+            match order.split():
+                case [b"status"]:
+                    slots = [self._board.slot(index).status() for index in self._slots_in_use()]
+                    self._tell(pool_events.PoolStatus(slots, self._deaths, self._resends, len(self._keeper)))
+                case [b"keep", node]:
+                    self._keeper.keep(int(node), descriptors[0])
+                case [b"stop"] | []:  # nothing: whoever started this process is gone
+                    self._stopping = True
+
+    def _watch_queue(self) -> None:
+        """Have the selector look at the keeper's queue only while it is empty, since entries stay in it for a while."""
+        watched = self._keeper.fileno() in self._selector.get_map()
+        if self._keeper.awaits_queue and not watched:
+            self._selector.register(self._keeper, selectors.EVENT_READ)
+        elif watched and not self._keeper.awaits_queue:
+            self._selector.unregister(self._keeper)
+
+    def _mind_queue(self) -> None:
+        """While waiting for workers: see that none of them waits for room in the queue."""
+        self._keeper.queue_filled()
+        self._keeper.check()
+
+    def _inode_kept(self, node: int, descriptor: int) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(self._control, [pool_events.encode(pool_events.InodeKept(node))], [descriptor])
+
+    def _inode_released(self, node: int) -> None:
+        self._tell(pool_events.InodeReleased(node))
 
     def _tell(self, event: pool_events.PoolEvent) -> None:
         with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -102,7 +129,7 @@ class Pool:
 
     def _keep_time(self) -> None:
         now = time.monotonic()
-        if self._keeper.release():
+        if self._keeper.check():
             self._poke(behind=True)
         if now >= self._next_poke:
             self._next_poke = now + _POKE_SECONDS
@@ -135,7 +162,7 @@ class Pool:
         self._tell(pool_events.WorkerDied(dead.pid, reason))
         served = bool(dead.slot.words[Word.REQUESTS])
         delay = self._backoff.after_death(time.monotonic(), served=served)
-        drain(self._board, self._workers.values(), self._keeper.receive)
+        drain(self._board, self._workers.values(), self._mind_queue)
         for each in list(self._workers.values()):
             self._reap(each)
         if delay:
@@ -156,7 +183,7 @@ class Pool:
     def _drain_predecessors(self) -> None:
         """End the workers that a pool process before this one has left; it was killed, and they serve on."""
         found = [left for index in self._slots_in_use() if (left := find_worker(self._board.slot(index)))]
-        drain(self._board, found, self._keeper.receive)
+        drain(self._board, found, self._mind_queue)
         for each in found:
             os.close(each.pidfd)
 
@@ -209,9 +236,11 @@ class Pool:
                     source=self._config.source,
                     init_request=bytes.fromhex(self._config.init_request),
                     board=self._board,
-                    keeper=self._keeper.channel,
+                    queue=self._queue,
                     workers=options.workers,
                     descriptors=options.descriptors,
+                    codec=self._config.codec,
+                    table=options.table,
                     validity=Validity(options.entry_timeout, options.attr_timeout),
                 ),
                 slot,

@@ -6,15 +6,21 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
+from appliance.fuse.codecs.choice import CodecChoice, Kind
+
 
 @dataclass(frozen=True)
 class PoolOptions:
-    """How a share is served. Times are seconds; `descriptors` bounds the inodes each worker holds open."""
+    """How a share is served. Times are seconds; `descriptors` bounds the inodes each worker holds open.
+
+    `table` is the path of the table of handles, for the codec that needs one.
+    """
 
     workers: int = 2
     descriptors: int = 1024
     entry_timeout: float = 1.0
     attr_timeout: float = 1.0
+    table: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,10 @@ class PoolConfig:
     source: int
     scoreboard: int
     control: int
+    queue_receiver: int
+    queue_sender: int
     init_request: str
+    codec: CodecChoice
     options: PoolOptions = field(default_factory=PoolOptions)
 
     def to_argument(self) -> str:
@@ -37,4 +46,5 @@ class PoolConfig:
     def from_argument(cls, argument: str) -> Self:
         """Read what `to_argument` wrote."""
         fields = json.loads(argument)
-        return cls(**{**fields, "options": PoolOptions(**fields["options"])})
+        codec = CodecChoice(**{**fields["codec"], "kind": Kind(fields["codec"]["kind"])})
+        return cls(**{**fields, "codec": codec, "options": PoolOptions(**fields["options"])})

@@ -54,10 +54,36 @@ class PoolStatus:
     kept_inodes: int
 
 
-PoolEvent = PoolReady | WorkerDied | PoolRecovered | PoolDegraded | PoolDisconnected | PoolStatus
+@dataclass(frozen=True)
+class InodeKept:
+    """An unlinked inode is in use; its descriptor comes with the message, for its owner to keep as well."""
+
+    node: int
+
+
+@dataclass(frozen=True)
+class InodeReleased:
+    """A kept inode is not in use any more."""
+
+    node: int
+
+
+PoolEvent = (
+    PoolReady | WorkerDied | PoolRecovered | PoolDegraded | PoolDisconnected | PoolStatus | InodeKept | InodeReleased
+)
 
 _TYPES: dict[str, type[PoolEvent]] = {
-    kind.__name__: kind for kind in (PoolReady, WorkerDied, PoolRecovered, PoolDegraded, PoolDisconnected, PoolStatus)
+    kind.__name__: kind
+    for kind in (
+        PoolReady,
+        WorkerDied,
+        PoolRecovered,
+        PoolDegraded,
+        PoolDisconnected,
+        PoolStatus,
+        InodeKept,
+        InodeReleased,
+    )
 }
 
 

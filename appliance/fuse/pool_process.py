@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 
-from appliance.fuse import pool_events
+from appliance.fuse import keeper, pool_events
 from appliance.fuse.connection import Connection
+from appliance.fuse.key import NO_KEY
 from appliance.fuse.pool_config import PoolConfig, PoolOptions
-from appliance.fuse.pool_events import PoolEvent
+from appliance.fuse.pool_events import InodeKept, InodeReleased, PoolEvent
 from appliance.fuse.scoreboard import Scoreboard
 from appliance.fuse.source import Source
 
@@ -23,12 +25,17 @@ class PoolProcess:
     If the process dies, `start` begins another on the same connection and scoreboard; recovery is its first act.
     """
 
-    def __init__(self, name: str, source: Source, connection: Connection, options: PoolOptions) -> None:
+    def __init__(
+        self, name: str, source: Source, connection: Connection, options: PoolOptions, key: bytes = NO_KEY
+    ) -> None:
+        """`key` makes the generations of this share's handles; see appliance.fuse.key."""
         self._name = name
         self._source = source
         self._connection = connection
         self._options = options
-        self._board = Scoreboard.create()
+        self._board = Scoreboard.create(key)
+        self._queue_receiver, self._queue_sender = keeper.make_queue()
+        self._kept: dict[int, int] = {}  # node id to descriptor
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -49,15 +56,23 @@ class PoolProcess:
                 source=self._source.fd,
                 scoreboard=self._board.fd,
                 control=theirs.fileno(),
+                queue_receiver=self._queue_receiver.fileno(),
+                queue_sender=self._queue_sender.fileno(),
                 init_request=self._connection.init_request.hex(),
+                codec=self._source.codec,
                 options=self._options,
             )
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "appliance.fuse.pool", config.to_argument()],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(config.connection, config.source, config.scoreboard, config.control),
+                pass_fds=(
+                    *(config.connection, config.source, config.scoreboard, config.control),
+                    *(config.queue_receiver, config.queue_sender),
+                ),
             )
         self._control = ours
+        for node, descriptor in self._kept.items():
+            socket.send_fds(ours, [b"keep %d" % node], [descriptor])
 
     def fileno(self) -> int:
         """The descriptor that is readable when `receive` has something to tell."""
@@ -70,18 +85,29 @@ class PoolProcess:
         events: list[PoolEvent] = []
         while self._control is not None:
             try:
-                message = self._control.recv(_MESSAGE_SIZE)
+                message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_SIZE, 1)
             except BlockingIOError:
                 return events
             except ConnectionResetError:
                 message = b""
             if not message:
                 break
-            events.append(pool_events.decode(message))
+            match event := pool_events.decode(message):
+                case InodeKept(node):
+                    self._release(node)
+                    self._kept[node] = descriptors[0]
+                case InodeReleased(node):
+                    self._release(node)
+                case _:
+                    events.append(event)
         if events:
             return events  # the next call finds the end again
         self._forget()
         return None
+
+    def _release(self, node: int) -> None:
+        if (descriptor := self._kept.pop(node, None)) is not None:
+            os.close(descriptor)
 
     def request_status(self) -> None:
         """Ask for a PoolStatus event."""
@@ -116,3 +142,7 @@ class PoolProcess:
         """Stop the process and release the scoreboard. Source and connection remain their owner's."""
         self.stop()
         self._board.close()
+        self._queue_receiver.close()
+        self._queue_sender.close()
+        for node in list(self._kept):
+            self._release(node)

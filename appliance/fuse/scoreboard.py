@@ -12,6 +12,8 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from appliance.fuse.key import KEY_SIZE, NO_KEY
+
 MAX_WORKERS = 64
 INTENT_SIZE = 4096
 MAX_RECOVERED = MAX_WORKERS
@@ -29,6 +31,7 @@ _SIZE = _RECOVERED + MAX_RECOVERED * INTENT_SIZE
 
 _DRAINING_WORD = 0
 _RECOVERED_WORD = 1
+_KEY = 64
 _LENGTH = struct.Struct("=I")
 
 
@@ -73,11 +76,18 @@ class Scoreboard:
         self.bytes = memoryview(self._memory)
 
     @classmethod
-    def create(cls) -> Scoreboard:
-        """Make an empty scoreboard. Its descriptor may be passed on to other processes."""
+    def create(cls, key: bytes = NO_KEY) -> Scoreboard:
+        """Make an empty scoreboard. Its descriptor may be passed on to other processes; so comes the key to them."""
         descriptor = os.memfd_create("holdfast-scoreboard", os.MFD_CLOEXEC)
         os.ftruncate(descriptor, _SIZE)
-        return cls(descriptor)
+        made = cls(descriptor)
+        made.bytes[_KEY : _KEY + KEY_SIZE] = key
+        return made
+
+    @property
+    def key(self) -> bytes:
+        """The share's key."""
+        return bytes(self.bytes[_KEY : _KEY + KEY_SIZE])
 
     def close(self) -> None:
         """Close the descriptor; the memory lives for as long as it is mapped somewhere."""

@@ -7,29 +7,39 @@ import os
 from pathlib import Path
 
 from appliance.errors import PermissionMissing, SourceError
-from appliance.fuse import nodes
+from appliance.fuse.codecs import choice
+from appliance.fuse.codecs.choice import CodecChoice
 from appliance.linux import handles, mounts
 
-_CONTAINER_HINT = "a container's own filesystem has none: bind-mount a directory of ext4 from the host"
+_CONTAINER_HINT = (
+    "a container's own filesystem (overlayfs without nfs_export) has none: bind-mount a directory of ext4, xfs or "
+    "btrfs from the host"
+)
 
 
 class Source:
     """A shared directory, opened. Mounts below it are not part of it, and unmounting it elsewhere does not end it."""
 
-    def __init__(self, descriptor: int, path: Path) -> None:
+    def __init__(self, descriptor: int, path: Path, codec: CodecChoice) -> None:
         self.fd = descriptor
         self.path = path
+        self.codec = codec
 
     @classmethod
-    def open(cls, path: Path) -> Source:
-        """Open `path` and prove that its files can be found again by handle. Raises SourceError."""
+    def open(cls, path: Path, kept: CodecChoice | None = None) -> Source:
+        """Open `path` and prove that its files can be found again by handle. Raises SourceError.
+
+        `kept` is the choice of codec that was made when the share was new: it goes on, or the source is refused.
+        """
         descriptor = _open_private_copy(path)
         try:
-            _prove_handles(descriptor, path)
+            found = _prove_handles(descriptor, path)
+            if kept is not None:
+                choice.confirm(kept, found, path)
         except BaseException:
             os.close(descriptor)
             raise
-        return cls(descriptor, path)
+        return cls(descriptor, path, kept or found)
 
     def close(self) -> None:
         """Release the directory."""
@@ -57,23 +67,17 @@ def _open_private_copy(path: Path) -> int:
         raise SourceError(f"the source {path} cannot be opened: {error.strerror}") from error
 
 
-def _prove_handles(descriptor: int, path: Path) -> None:
-    """Take the handle of the directory and open it again, as every request will."""
+def _prove_handles(descriptor: int, path: Path) -> CodecChoice:
+    """Take the handle of the directory and open it again, as every request will. Returns the codec to do so."""
     try:
         handle = handles.name_to_handle(descriptor)
+        found = choice.probe(descriptor)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EOVERFLOW):
             raise SourceError(f"no handle for the source {path}: {error.strerror}") from error
         raise SourceError(
             f"the filesystem of {path} gives no file handles", _CONTAINER_HINT, code="source-no-handles"
         ) from error
-    if nodes.codec_for(handle) is None:
-        raise SourceError(
-            f"the filesystem of {path} has handles of type {handle.type:#x} with {len(handle.data)} bytes, "
-            "which Holdfast cannot serve yet",
-            "use a directory on ext4",
-            code="source-filesystem",
-        )
     try:
         os.close(handles.open_by_handle(descriptor, handle, os.O_PATH))
     except PermissionError as error:
@@ -88,3 +92,4 @@ def _prove_handles(descriptor: int, path: Path) -> None:
             _CONTAINER_HINT,
             code="source-no-handles",
         ) from error
+    return found

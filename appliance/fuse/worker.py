@@ -17,12 +17,15 @@ from appliance.fuse import keeper, loop
 from appliance.fuse.attributes import Validity
 from appliance.fuse.boundary import Boundary
 from appliance.fuse.changes import Changes
+from appliance.fuse.codecs import choice
+from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.inodes import Inodes
 from appliance.fuse.intents import Intents
-from appliance.fuse.nodes import NodeId, codec_for
+from appliance.fuse.key import HandleKey
+from appliance.fuse.nodes import NodeId
 from appliance.fuse.operations import Operations
 from appliance.fuse.scoreboard import Scoreboard, Slot, Word
-from appliance.linux import handles, process
+from appliance.linux import process
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,10 @@ CAPABILITIES = frozenset(
 )
 
 
+def _capabilities(codec: CodecChoice) -> frozenset[int]:
+    return CAPABILITIES | {process.CAP_SYS_ADMIN} if choice.needs_sys_admin(codec) else CAPABILITIES
+
+
 @dataclass(frozen=True)
 class WorkerContext:
     """What a worker inherits from the pool process."""
@@ -55,9 +62,11 @@ class WorkerContext:
     source: int
     init_request: bytes
     board: Scoreboard
-    keeper: socket.socket
+    queue: socket.socket
     workers: int
     descriptors: int
+    codec: CodecChoice
+    table: str
     validity: Validity
 
 
@@ -96,10 +105,8 @@ class _Worker:
         self._seen = {other.index: other.removed_count for other in self._others}
         slot.words[Word.REMOVALS_SEEN] = sum(self._seen.values())
         self._aged = time.monotonic()
-        codec = codec_for(handles.name_to_handle(context.source))
-        if codec is None:
-            raise RuntimeError("the source was accepted but its handles have no codec")
-        self._inodes = Inodes(context.source, codec, context.descriptors)
+        codec = choice.build(context.codec, context.source, context.table)
+        self._inodes = Inodes(context.source, codec, HandleKey(context.board.key), context.descriptors)
         changes = Changes(self._inodes, Intents(context.board, slot), self)
         identity = process.FileIdentity()
         self._operations = Operations(context.source, self._inodes, changes, context.validity, identity)
@@ -118,7 +125,7 @@ class _Worker:
             os.dup2(self._context.connection, descriptor, inheritable=False)
             ours.close()
             process.keep_capabilities_across_fsuid()
-            process.keep_capabilities(CAPABILITIES)
+            process.keep_capabilities(_capabilities(self._context.codec))
             process.forbid_new_privileges()
             self._slot.words[Word.SERVING] = 1
 
@@ -166,7 +173,7 @@ class _Worker:
 
     def last_name_goes(self, node: NodeId, descriptor: int) -> None:
         """Have the pool process keep the inode for as long as the kernel knows it: somebody may have it open."""
-        keeper.hand_over(self._context.keeper, node, descriptor)
+        keeper.hand_over(self._context.queue, node, descriptor)
 
     def last_name_gone(self, node: NodeId) -> None:
         """Tell the other workers to let go of the inode."""

@@ -1,0 +1,73 @@
+"""Any other filesystem with handles: a durable two-way table of node ids and handles, shared by a share's workers.
+
+This is the mail thread's LOOKUP_HANDLE in user space: the one codec with state. A row is on storage before its node id
+is given out, and never changed or removed: SQLite's AUTOINCREMENT never gives a number a second time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from appliance.fuse.nodes import ROOT, Identity, NodeId, Stale
+from appliance.linux.handles import NativeHandle
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS handles (
+    node INTEGER PRIMARY KEY AUTOINCREMENT,
+    type INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    UNIQUE (type, data)
+) STRICT
+"""
+_BUSY_SECONDS = 30.0
+
+
+class TableCodec:
+    """A number for each handle, in the order in which they are first seen."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the table. Raises sqlite3.Error."""
+        self._database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit has reached storage when it returns. With less, a power cut could take a node id back
+        # that a client holds.
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute(_SCHEMA)
+        self._database.execute("INSERT OR IGNORE INTO handles VALUES (?, -1, x'')", (ROOT,))
+
+    def encode(self, handle: NativeHandle) -> Identity:
+        """Return the handle's number, a new one the first time."""
+        node = self._find(handle)
+        if node is None:
+            # A worker beside this one may do the same at the same time; one of them makes the row.
+            self._database.execute("INSERT OR IGNORE INTO handles (type, data) VALUES (?, ?)", handle)
+            node = self._find(handle)
+        if node is None:
+            raise RuntimeError(f"{handle} is not in the table although it was just put there")
+        return Identity(NodeId(node), bytes([handle.type & 0xFF]) + handle.data)
+
+    def _find(self, handle: NativeHandle) -> int | None:
+        row = self._database.execute("SELECT node FROM handles WHERE type = ? AND data = ?", handle).fetchone()
+        return None if row is None else int(row[0])
+
+    def decode(self, node: NodeId) -> NativeHandle:
+        """Return the handle that was given this number."""
+        if node <= ROOT or node >> 63:
+            raise Stale
+        row = self._database.execute("SELECT type, data FROM handles WHERE node = ?", (node,)).fetchone()
+        if row is None:
+            raise Stale
+        return NativeHandle(*row)
+
+    def opens_any(self, _node: NodeId) -> bool:
+        """The handle is the filesystem's own, so it opens what it was made from."""
+        return False
+
+    def __len__(self) -> int:
+        """How many handles have a number."""
+        return int(self._database.execute("SELECT max(node) - 1 FROM handles").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()

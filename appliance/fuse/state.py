@@ -1,0 +1,67 @@
+"""What the handles of a mount without a supervisor depend on, kept in a directory from one run to the next."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from appliance.errors import SourceError
+from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.key import NO_KEY, new_key
+
+
+class State:
+    """The directory, or its absence: then there is no key, and filesystems that need a table are refused."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        if directory is not None:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def key(self) -> bytes:
+        """Return the key, a new one the first time."""
+        if self._directory is None:
+            return NO_KEY
+        path = self._directory / "key"
+        if not path.exists():
+            _write(path, new_key())
+        return path.read_bytes()
+
+    def codec(self) -> CodecChoice | None:
+        """Return the choice of codec that was kept, None the first time."""
+        path = self._directory / "codec.json" if self._directory else None
+        if path is None or not path.exists():
+            return None
+        fields = json.loads(path.read_text())
+        return CodecChoice(**{**fields, "kind": Kind(fields["kind"])})
+
+    def keep_codec(self, codec: CodecChoice) -> None:
+        """Keep the choice of codec."""
+        if self._directory is not None:
+            _write(self._directory / "codec.json", json.dumps(asdict(codec)).encode())
+
+    def table(self, codec: CodecChoice) -> str:
+        """Return the path of the table of handles, empty if the codec needs none. Raises SourceError."""
+        if codec.kind is not Kind.TABLE:
+            return ""
+        if self._directory is None:
+            raise SourceError(
+                "this filesystem's handles do not fit into a node id, so a table of them must be kept",
+                "say where, with --state DIRECTORY",
+                code="source-needs-state",
+            )
+        return str(self._directory / "handles.db")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that is there as a whole or not at all."""
+    draft = path.with_suffix(".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    draft.rename(path)
