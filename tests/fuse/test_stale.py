@@ -176,7 +176,6 @@ def test_invented_handles_are_stale(disk: Filesystem, shared_daemon: Daemon) -> 
     assert faults(shared_daemon.mountpoint, [known]) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the generation beside a node id is the native one yet, so it can be guessed")
 def test_handle_of_a_file_outside_the_source_is_stale(disk: Filesystem, shared_daemon: Daemon) -> None:
     known = _witness(shared_daemon, disk, "stale-inside")
     _, _, known_generation = _FUSE_HANDLE.unpack(known.handle.data)
