@@ -36,7 +36,8 @@ HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8080, timeout=8); c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "appliance"]
 COPY --from=packages /opt/holdfast /opt/holdfast
-# The project's own code comes last, because it changes often; compiled, because nobody may write there at run time.
-COPY appliance /opt/holdfast/lib/python3.13/site-packages/appliance
-COPY api /opt/holdfast/lib/python3.13/site-packages/api
-RUN python -m compileall -q /opt/holdfast/lib/python3.13/site-packages/appliance /opt/holdfast/lib/python3.13/site-packages/api
+# The project's own code comes last, because it changes often; compiled, because nobody writes there at run time.
+RUN --mount=type=bind,target=/context \
+    cp -r /context/appliance /context/api /opt/holdfast/lib/python3.13/site-packages/ \
+    && python -m compileall -q /opt/holdfast/lib/python3.13/site-packages/appliance \
+        /opt/holdfast/lib/python3.13/site-packages/api

@@ -24,7 +24,8 @@ from deploy.paths import CHECKOUT
 SUITE = "trixie"
 BASE_NAME = f"docker.io/library/debian:{SUITE}-slim"
 IMAGE_NAME = "holdfast:latest"  # as in compose.yaml
-CONTEXT = ("Dockerfile", ".dockerignore", "requirements.lock", "requirements-build.lock", "appliance", "api")
+PACKAGES = ("Dockerfile", ".dockerignore", "requirements.lock", "requirements-build.lock")
+CONTEXT = (*PACKAGES, "appliance", "api")
 SLIM = tuple(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info", "lintian"))
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 LENT_HOME = "/root"
@@ -32,10 +33,11 @@ LENT_HOME = "/root"
 
 @dataclass(frozen=True)
 class Image:
-    """An image in a file that `docker load` takes, and the key of what it was built from."""
+    """An image in a file that `docker load` takes, and the keys of what it and its lower layers were built from."""
 
     archive: Path
     key: str
+    packages_key: str
 
 
 def base_key() -> str:
@@ -51,12 +53,13 @@ def image(cache: Cache, checkout: Path = CHECKOUT) -> Image:
         for name in CONTEXT:
             _copy(checkout / name, context / name)
         key = digest([base_key(), digest_tree(context, CONTEXT)])
+        packages_key = digest([base_key(), digest_tree(context, PACKAGES)])
 
         def build(home: Path) -> None:
             base = cache.get("base", base_key(), _build_base) / "base.tar"
             _build(context, base, Storage(cache.root / "containers"), home / "image.tar")
 
-        return Image(cache.get("image", key, build) / "image.tar", key)
+        return Image(cache.get("image", key, build) / "image.tar", key, packages_key)
 
 
 def _copy(old: Path, new: Path) -> None:
@@ -93,7 +96,7 @@ def _build_base(home: Path) -> None:
 
 
 def _build(context: Path, base: Path, storage: Storage, archive: Path) -> None:
-    with step("Building the image (one to two minutes the first time)") as current, lent_settings() as lent:
+    with step("Building the image (over a minute the first time)") as current, lent_settings() as lent:
         if not storage.find(BASE_NAME):
             container = capture(storage.buildah("from", "scratch")).strip()
             run(storage.buildah("add", container, str(base), "/"), step=current)

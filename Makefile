@@ -1,0 +1,22 @@
+# Thin names for what `python -m deploy` does (deploy/), so that there is one way to start each thing.
+#   make up                              the appliance, running, with a share that was tried      make down  ends it
+#   make test                            everything that can be tested                            make venv  .venv alone
+#   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
+PYTHON = .venv/bin/python
+.DEFAULT_GOAL = up
+.PHONY: up down test image lock shell vm-run venv clean
+
+venv:
+	@deploy/bootstrap
+
+up down test image lock shell: venv
+	@$(PYTHON) -m deploy $@
+
+vm-run: venv
+	@test -n "$(SCRIPT)" || { echo "usage: make vm-run SCRIPT=FILE [FILES=DIR]" >&2; exit 64; }
+	@$(PYTHON) -m deploy vm-run $(if $(FILES),--files "$(FILES)") "$(SCRIPT)"
+
+# Caches and .venv; what is running stays.
+clean:
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m deploy clean; fi
+	rm -rf .venv

@@ -1,0 +1,68 @@
+"""The few calls to the appliance's REST API that a start needs."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.errors import DeployError
+
+Json = dict[str, Any]
+
+
+class ApiError(DeployError):
+    """The REST API refused what was asked, or did not answer in time."""
+
+    code = "api"
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The API at a TCP port of 127.0.0.1."""
+
+    port: int
+    token: str = ""
+
+    @property
+    def url(self) -> str:
+        """The address, as a person would type it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def ready(self) -> bool:
+        """Tell whether the appliance serves all that it should. False also when nobody answers."""
+        try:
+            return self._call("GET", "/readyz")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def wait_until_ready(self, timeout: float) -> None:
+        """Wait until the appliance is ready. Raises ApiError after so many seconds."""
+        deadline = time.monotonic() + timeout
+        while not self.ready():
+            if time.monotonic() > deadline:
+                raise ApiError(f"{self.url}/readyz did not say ready within {timeout:.0f} s",
+                               "see `docker compose logs` where the container runs")
+            time.sleep(0.3)
+
+    def create_share(self, share: Json) -> Json:
+        """Create a share, or return the one that is there by this name. Raises ApiError."""
+        status, answer = self._call("GET", f"/v1/shares/{share['name']}")
+        if status == 404:
+            status, answer = self._call("POST", "/v1/shares", share)
+        if status not in (200, 201):
+            raise ApiError(f"the API answered {status} to a share {share['name']}: {answer}")
+        found: Json = json.loads(answer)
+        return found
+
+    def _call(self, method: str, path: str, body: Json | None = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode(errors="replace")
+        finally:
+            connection.close()
