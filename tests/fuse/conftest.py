@@ -67,10 +67,12 @@ def own_daemon(start: StartDaemon) -> Iterator[Daemon]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """A passing test fails when a daemon logged something that nobody announced."""
-    watch = item.funcargs.get("watch") if isinstance(item, pytest.Function) else None
+    arguments = item.funcargs if isinstance(item, pytest.Function) else {}
+    watch = arguments.get("watch")
     marker = item.get_closest_marker("timeout")
     seconds = marker.args[0] - 10 if marker else _DEADLINE_SECONDS
-    with watch.deadline(seconds) if isinstance(watch, Janitor) else nullcontext():
+    others = [running.process.pid for running in LIVE if running not in arguments.values()]
+    with watch.deadline(seconds, others) if isinstance(watch, Janitor) else nullcontext():
         result = yield
     for running in LIVE:
         running.log.check()

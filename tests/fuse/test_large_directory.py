@@ -52,10 +52,8 @@ def _changing(path: Path, stop: Path) -> Iterator[None]:
             rounds += 1
         return rounds
 
-    child = Child(change)
-    try:
+    with Child(change) as child:
         yield
-    finally:
         stop.touch()
         rounds = child.result()
     assert isinstance(rounds, int)

@@ -108,13 +108,13 @@ def test_large_write_in_progress(kill: Callable[[Daemon], None], own_daemon: Dae
             os.fsync(file.fileno())
         return digest.hexdigest()
 
-    child = Child(write)
     kills = 0
-    while not child.ended:
-        kill(own_daemon)
-        kills += 1
-        time.sleep(0.1)  # let it get on, too
-    expected = child.result()
+    with Child(write) as child:
+        while not child.ended:
+            kill(own_daemon)
+            kills += 1
+            time.sleep(0.1)  # let it get on, too
+        expected = child.result()
     assert kills > 2, "the write was over before it could be disturbed"
     for top in (own_daemon.mountpoint, disk.source):
         with open(top / name, "rb") as file:

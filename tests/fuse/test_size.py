@@ -38,10 +38,10 @@ def forest(disk: Filesystem) -> str:
     return top.name
 
 
-def _visit(directory: Path) -> int:
-    """List one directory, stat every file in it and read some; return the number of files."""
+def _visit(directory: Path, *, listed: bool) -> int:
+    """Stat every file of one directory and read some, found by a listing or by name; return how many there are."""
     with opened(bytes(directory), os.O_RDONLY) as descriptor:
-        names = os.listdir(descriptor)
+        names = os.listdir(descriptor) if listed else [str(file) for file in range(_FILES_EACH)]
         for number, name in enumerate(names):
             os.stat(name, dir_fd=descriptor)
             if number % _READ_EVERY == 0:
@@ -64,7 +64,7 @@ def test_workers_do_not_grow_with_the_inodes_seen(
     seen = 0
     sizes: dict[int, tuple[int, int]] = {}
     for number in range(_DIRECTORIES):
-        seen += _visit(own_daemon.mountpoint / forest / str(number))
+        seen += _visit(own_daemon.mountpoint / forest / str(number), listed=number % 2 == 0)
         if number + 1 == _WARM:
             sizes = _sizes(own_daemon)
         if number % 20 == 19:

@@ -8,6 +8,7 @@ import random
 import struct
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,10 +95,10 @@ def _storm(weather: Weather, running: Daemon, measured: Callable[[str, object], 
     """Let the clients rage and kill processes; return their models, which the mount agrees with."""
     (running.mountpoint / SHARED).mkdir()
     board = Board()
-    clients = [Child(partial(_rage, number, board, running.mountpoint)) for number in range(_CLIENTS)]
-    try:
+    with ExitStack() as stack:
+        rages = [partial(_rage, number, board, running.mountpoint) for number in range(_CLIENTS)]
+        clients = [stack.enter_context(Child(rage)) for rage in rages]
         kills, seconds = _kill_and_wait(weather, running, board, clients)
-    finally:
         board.stop()
         models = [child.result() for child in clients]
     done = board.operations

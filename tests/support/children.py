@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import select
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
@@ -18,15 +19,25 @@ class ChildError(Exception):
 
 
 class Child:
-    """A forked process at work on one function; `result()` waits for it."""
+    """A forked process at work on one function; `result()` waits for it, leaving the context ends it."""
 
     def __init__(self, function: Callable[[], object]) -> None:
+        self._reaped = False
         self._pipe, answer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._pipe)
             _serve(function, answer)
         os.close(answer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._reaped:
+            os.kill(self.pid, signal.SIGKILL)
+            os.close(self._pipe)
+            os.waitpid(self.pid, 0)
 
     @property
     def ended(self) -> bool:
@@ -38,6 +49,7 @@ class Child:
         with os.fdopen(self._pipe, "rb") as pipe:
             data = pipe.read()
         _, status = os.waitpid(self.pid, 0)
+        self._reaped = True
         if not data:
             raise ChildError(f"the child ended without a word, wait status {status:#x}")
         fine, value = pickle.loads(data)  # noqa: S301  # our own child wrote it
@@ -60,7 +72,8 @@ def _serve(function: Callable[[], object], answer: int) -> None:
 
 def in_child(function: Callable[[], T]) -> T:
     """Call `function` in a child and return what it returned."""
-    return Child(function).result()  # type: ignore[return-value]  # pickled from exactly that
+    with Child(function) as child:
+        return child.result()  # type: ignore[return-value]  # pickled from exactly that
 
 
 @contextmanager

@@ -122,7 +122,9 @@ def command(source: Path, mountpoint: Path, *options: str) -> list[str]:
 def daemon(source: Path, mountpoint: Path, log: Path, watch: Janitor, *, workers: int = 2) -> Iterator[Daemon]:
     """Run a daemon for the length of the context, in which it must stay up, and which it must end in good order."""
     mountpoint.mkdir(exist_ok=True)
-    words = command(source, mountpoint, "--workers", str(workers))
+    # The same mountpoint has the same state: a daemon that comes after another knows the handles of its files.
+    state = mountpoint.with_name(f"{mountpoint.name}.state")
+    words = command(source, mountpoint, "--workers", str(workers), "--state", str(state))
     log.touch()
     watched = WatchedLog(log)
     with log.open("ab") as stderr:

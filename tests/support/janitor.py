@@ -13,7 +13,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -29,13 +29,13 @@ class Janitor:
         self._pipe = pipe
 
     def tell(self, *words: object) -> None:
-        """Send one line: `daemon PID LOG`, `gone PID`, or `deadline SECONDS` (0: none)."""
+        """Send one line: `daemon PID LOG`, `gone PID`, or `deadline SECONDS SPARED-PID ...` (0: none)."""
         print(*words, file=self._pipe, flush=True)
 
     @contextmanager
-    def deadline(self, seconds: float) -> Iterator[None]:
-        """Kill every daemon when the context takes longer."""
-        self.tell("deadline", seconds)
+    def deadline(self, seconds: float, spared: Iterable[int]) -> Iterator[None]:
+        """Kill every daemon but the spared ones when the context takes longer."""
+        self.tell("deadline", seconds, *spared)
         try:
             yield
         finally:
@@ -61,22 +61,23 @@ class _Room:
     def __init__(self) -> None:
         self.daemons: dict[int, Path] = {}
         self.deadline = 0.0
+        self.spared: set[int] = set()
 
     def hear(self, line: str) -> None:
-        match line.split(maxsplit=2):
-            case ["daemon", pid, log]:
-                self.daemons[int(pid)] = Path(log.rstrip("\n"))
+        match line.split(" "):
+            case ["daemon", pid, *log]:
+                self.daemons[int(pid)] = Path(" ".join(log))
             case ["gone", pid]:
                 self.daemons.pop(int(pid), None)
-            case ["deadline", seconds]:
+            case ["deadline", seconds, *spared]:
                 self.deadline = time.monotonic() + float(seconds) if float(seconds) else 0.0
+                self.spared = {int(pid) for pid in spared}
 
     def kill_daemons(self, why: str) -> None:
-        for pid, log in self.daemons.items():
-            with log.open("a") as file:
-                print(f"ERROR janitor: {why}, daemon {pid} killed", file=file)
+        for pid in self.daemons.keys() - self.spared:
+            with self.daemons.pop(pid).open("a") as log:
+                print(f"janitor: {why}, daemon {pid} killed", file=log)
             kill_tree(pid)
-        self.daemons.clear()
 
 
 def main(owner: int) -> None:
@@ -95,6 +96,7 @@ def main(owner: int) -> None:
         *lines, buffer = (buffer + data).split(b"\n")
         for line in lines:
             room.hear(os.fsdecode(line))
+    room.spared.clear()
     room.kill_daemons("the test run is over")
     sweep(owner)
 

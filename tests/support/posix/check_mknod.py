@@ -30,10 +30,10 @@ def check_mknod_fifo_carries_data(journal: Journal) -> None:
         with open("fifo", "wb") as pipe:
             pipe.write(b"through the fifo")
 
-    writer = Child(write)
-    with open("fifo", "rb") as pipe:
-        journal.value("read", pipe.read)
-    writer.result()
+    with Child(write) as writer:
+        with open("fifo", "rb") as pipe:
+            journal.value("read", pipe.read)
+        writer.result()
 
 
 def check_mknod_socket(journal: Journal) -> None:
