@@ -23,7 +23,8 @@ from tests.support.witness import drop_caches
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(300)]
 
-_FORGERIES = 1_000_000
+_FORGERIES = {"ext4": 1_000_000}
+_FORGERIES_ELSEWHERE = 50_000
 _FUSE_HANDLE = struct.Struct("=III")  # node id's high half, its low half, generation
 _TYPE = 0x81
 
@@ -68,7 +69,8 @@ def _handle(directory: Path, name: str) -> NativeHandle:
         return handles.name_to_handle(root, name.encode(), 0)
 
 
-def test_a_million_forged_handles_are_stale(disk: Filesystem, start: StartDaemon) -> None:
+def test_forged_handles_are_stale(disk: Filesystem, start: StartDaemon) -> None:
+    count = _FORGERIES.get(disk.kind, _FORGERIES_ELSEWHERE)
     (disk.root / "data" / "secret").write_text("outside of the share")
     outside = _handle(disk.root / "data", "secret")
     with start() as running:
@@ -77,9 +79,9 @@ def test_a_million_forged_handles_are_stale(disk: Filesystem, start: StartDaemon
         before = _descriptors(running)
         workers = set(running.workers)
         drop_caches()
-        answers = in_child(lambda: _attack(running.mountpoint, 1, genuine, outside, _FORGERIES))
+        answers = in_child(lambda: _attack(running.mountpoint, 1, genuine, outside, count))
         assert answers == {"ESTALE": sum(answers.values())}
-        assert sum(answers.values()) > _FORGERIES * 0.99
+        assert sum(answers.values()) > count * 0.99
         assert set(running.workers) == workers, "a worker died of it"
         assert _descriptors(running) <= before + 2 * len(workers), "descriptors were left open"
         with opened(bytes(running.mountpoint), os.O_RDONLY | os.O_DIRECTORY) as root:
