@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.errors import HoldfastError
+from appliance.errors import HoldfastError, MountError
 from appliance.fuse.backoff import Backoff
 from appliance.fuse.connection import Connection
 from appliance.fuse.pool_config import PoolOptions
@@ -74,6 +74,8 @@ def _serve(source_path: Path, mountpoint: Path, state: State, options: PoolOptio
         stack.callback(source.close)
         state.keep_codec(source.codec)
         options = replace(options, table=state.table(source.codec))
+        if mountpoint.is_mount():  # a second mount would hide the first, whose users would not notice
+            raise MountError(f"{mountpoint} is a mount already", f"first: umount {mountpoint}", code="busy")
         connection = Connection.mount(mountpoint, str(source_path))
         stack.callback(connection.close)
         stack.callback(connection.unmount, lazy=True)
