@@ -121,11 +121,11 @@ def test_source_without_handles_is_refused(mountpoint: Path) -> None:
     assert "handle" in said
 
 
-def test_source_of_an_unknown_filesystem_is_refused(mountpoint: Path, work: Path) -> None:
+def test_source_that_needs_a_table_is_refused_without_a_place_for_it(mountpoint: Path, work: Path) -> None:
     with _tmpfs(work / "tmpfs") as source:
         status, said = _refused(source, mountpoint)
     assert status == _EX_NOINPUT
-    assert "tmpfs" in said
+    assert "--state" in said, "the step that mends it"
 
 
 @contextmanager
