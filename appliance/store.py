@@ -1,24 +1,28 @@
 """The state database: what shall be, kept on the state volume (SQLite, write-ahead log).
 
-fsids. A share's fsid is part of every NFS file handle of it, so it must never come to mean something else. It belongs
-to the pair (name, source), is made once and is kept when the share goes. Whoever makes the same share again, with the
-same name and source, gets the same fsid, and handles of old go on working; another source gets another fsid, since the
-same inode numbers name other files there.
+fsids. A share's fsid is part of every NFS file handle of it, so it must never come to mean something else. With it go
+the key and the codec of its handles. The three belong to a name, a source and the kind of filesystem there; they are
+made once and kept when the share goes. Whoever makes the same share again gets the same ones, and handles of old go on
+working. Another source, or a filesystem of another kind at the same place, gets new ones, since the same node ids name
+other files there.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NewType
 from uuid import UUID, uuid4
 
 from appliance.errors import RequestError, StateError
+from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.key import new_key
 from appliance.model import Share
 
 Fsid = NewType("Fsid", UUID)
@@ -31,9 +35,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             fsid TEXT PRIMARY KEY,
             name TEXT NOT NULL,
             source TEXT NOT NULL,
-            created REAL NOT NULL,
-            UNIQUE (name, source)
+            codec TEXT NOT NULL,
+            key BLOB NOT NULL,
+            reserved REAL NOT NULL
         ) STRICT""",
+        "CREATE INDEX fsids_by_share ON fsids (name, source)",
         """CREATE TABLE shares (
             name TEXT PRIMARY KEY,
             fsid TEXT NOT NULL UNIQUE REFERENCES fsids (fsid),
@@ -44,13 +50,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
+_SELECT = "SELECT document, created, changed, fsid, codec, key FROM shares JOIN fsids USING (fsid)"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a share's handles depend on: it stays the same for as long as any handle may be about."""
+
+    fsid: Fsid
+    codec: CodecChoice
+    key: bytes = field(repr=False)
+
 
 @dataclass(frozen=True)
 class ShareRecord:
     """A share as stored; times are seconds since the epoch."""
 
     share: Share
-    fsid: Fsid
+    identity: Identity
     created: float
     changed: float
 
@@ -87,7 +104,7 @@ class Store:
     def shares(self) -> list[ShareRecord]:
         """All shares, by name."""
         with self._lock:
-            return [_record(row) for row in self._db.execute(f"{_SELECT} ORDER BY name")]
+            return [_record(*row) for row in self._db.execute(f"{_SELECT} ORDER BY shares.name")]
 
     def share(self, name: str) -> ShareRecord:
         """One share; raises RequestError `share-not-found`."""
@@ -99,42 +116,47 @@ class Store:
         with self._lock:
             self._check_free(name)
 
-    def add(self, share: Share) -> ShareRecord:
-        """Store a new share; raises RequestError `share-exists`."""
+    def add(self, share: Share, codec: CodecChoice) -> ShareRecord:
+        """Store a new share, whose source needs this codec; raises RequestError `share-exists`."""
         now = time.time()
         with self._transaction():
             self._check_free(share.name)
-            fsid = self._fsid(share, now)
-            self._db.execute(
-                "INSERT INTO shares VALUES (?, ?, ?, ?, ?)",
-                (share.name, str(fsid), share.model_dump_json(), now, now),
-            )
-        return ShareRecord(share, fsid, now, now)
+            identity = self._identity(share, codec, now)
+            row = (share.name, str(identity.fsid), share.model_dump_json(), now, now)
+            self._db.execute("INSERT INTO shares VALUES (?, ?, ?, ?, ?)", row)
+        return ShareRecord(share, identity, now, now)
 
-    def replace(self, share: Share) -> ShareRecord:
-        """Put a share in the place of the one of its name; raises RequestError `share-not-found`."""
+    def replace(self, share: Share, codec: CodecChoice | None = None) -> ShareRecord:
+        """Put a share in the place of the one of its name; raises RequestError `share-not-found`.
+
+        `codec` is that of a new source; without a new source the share stays what it is to its clients.
+        """
         now = time.time()
         with self._transaction():
             old = self._share(share.name)
-            fsid = self._fsid(share, now)
+            identity = old.identity
+            if share.source != old.share.source:
+                if codec is None:
+                    raise ValueError("a new source needs a codec")
+                identity = self._identity(share, codec, now)
             self._db.execute(
                 "UPDATE shares SET fsid = ?, document = ?, changed = ? WHERE name = ?",
-                (str(fsid), share.model_dump_json(), now, share.name),
+                (str(identity.fsid), share.model_dump_json(), now, share.name),
             )
-        return ShareRecord(share, fsid, old.created, now)
+        return ShareRecord(share, identity, old.created, now)
 
     def remove(self, name: str) -> ShareRecord:
-        """Take a share out; its fsid stays reserved. Raises RequestError `share-not-found`."""
+        """Take a share out; its identity stays reserved. Raises RequestError `share-not-found`."""
         with self._transaction():
             record = self._share(name)
             self._db.execute("DELETE FROM shares WHERE name = ?", (name,))
         return record
 
     def _share(self, name: str) -> ShareRecord:
-        row = self._db.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
+        row = self._db.execute(f"{_SELECT} WHERE shares.name = ?", (name,)).fetchone()
         if row is None:
             raise RequestError(f"there is no share named {name}", "GET /v1/shares lists them", code="share-not-found")
-        return _record(row)
+        return _record(*row)
 
     def _check_free(self, name: str) -> None:
         if self._db.execute("SELECT 1 FROM shares WHERE name = ?", (name,)).fetchone():
@@ -145,14 +167,19 @@ class Store:
                 field="name",
             )
 
-    def _fsid(self, share: Share, now: float) -> Fsid:
-        key = (share.name, share.source)
-        row = self._db.execute("SELECT fsid FROM fsids WHERE name = ? AND source = ?", key).fetchone()
-        if row is not None:
-            return Fsid(UUID(row[0]))
-        fsid = Fsid(uuid4())
-        self._db.execute("INSERT INTO fsids VALUES (?, ?, ?, ?)", (str(fsid), *key, now))
-        return fsid
+    def _identity(self, share: Share, codec: CodecChoice, now: float) -> Identity:
+        """Return the identity that is reserved for such a share, or reserve a new one."""
+        rows = self._db.execute(
+            "SELECT fsid, codec, key FROM fsids WHERE name = ? AND source = ?", (share.name, share.source)
+        )
+        for known in (_identity(*row) for row in rows):
+            # What else a codec depends on was settled when it was first chosen.
+            if (known.codec.kind, known.codec.subvolume) == (codec.kind, codec.subvolume):
+                return known
+        made = Identity(Fsid(uuid4()), codec, new_key())
+        row = (str(made.fsid), share.name, share.source, json.dumps(asdict(codec)), made.key, now)
+        self._db.execute("INSERT INTO fsids VALUES (?, ?, ?, ?, ?, ?)", row)
+        return made
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -178,9 +205,10 @@ class Store:
                 self._db.execute(f"PRAGMA user_version = {version + 1}")
 
 
-_SELECT = "SELECT document, fsid, created, changed FROM shares"
+def _record(document: str, created: float, changed: float, fsid: str, codec: str, key: bytes) -> ShareRecord:
+    return ShareRecord(Share.model_validate_json(document), _identity(fsid, codec, key), created, changed)
 
 
-def _record(row: tuple[str, str, float, float]) -> ShareRecord:
-    document, fsid, created, changed = row
-    return ShareRecord(Share.model_validate_json(document), Fsid(UUID(fsid)), created, changed)
+def _identity(fsid: str, codec: str, key: bytes) -> Identity:
+    fields = json.loads(codec)
+    return Identity(Fsid(UUID(fsid)), CodecChoice(**{**fields, "kind": Kind(fields["kind"])}), key)

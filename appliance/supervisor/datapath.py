@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Protocol
 
+from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.connection import Connection
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolEvent
@@ -46,8 +47,8 @@ class Pool(Protocol):
 class Mounted(Protocol):
     """A share's mount, which nobody serves yet; the calls block."""
 
-    def pool(self, options: PoolOptions) -> Pool:
-        """Return a pool for this mount, not started."""
+    def pool(self, options: PoolOptions, key: bytes) -> Pool:
+        """Return a pool for this mount, not started; `key` makes the generations of its handles."""
         ...
 
     def unmount(self, *, lazy: bool) -> None:
@@ -62,12 +63,15 @@ class Mounted(Protocol):
 class DataPath(Protocol):
     """Makes mounts."""
 
-    def mount(self, name: str, source: Path, mountpoint: Path) -> Mounted:
-        """Open the source and mount it at a directory that is made for it. Blocks; raises HoldfastError."""
+    def mount(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
+        """Open the source, for which `codec` was chosen, and mount it at a directory that is made for it.
+
+        Blocks; raises HoldfastError.
+        """
         ...
 
-    def prove(self, source: Path) -> None:
-        """Raise HoldfastError unless the directory can be a source. Blocks."""
+    def prove(self, source: Path) -> CodecChoice:
+        """Return the codec that a source needs; raises HoldfastError unless the directory can be one. Blocks."""
         ...
 
     def unmount_stray(self, path: Path) -> None:
@@ -83,9 +87,9 @@ class FuseMount:
         self._source = source
         self._connection = connection
 
-    def pool(self, options: PoolOptions) -> Pool:
-        """Return a pool for this mount, not started."""
-        return PoolProcess(self._name, self._source, self._connection, options)
+    def pool(self, options: PoolOptions, key: bytes) -> Pool:
+        """Return a pool for this mount, not started; `key` makes the generations of its handles."""
+        return PoolProcess(self._name, self._source, self._connection, options, key)
 
     def unmount(self, *, lazy: bool) -> None:
         """Unmount and take the mount point away, so that nobody takes the empty directory for the share."""
@@ -102,9 +106,12 @@ class FuseMount:
 class FuseDataPath:
     """The real data path."""
 
-    def mount(self, name: str, source: Path, mountpoint: Path) -> Mounted:
-        """Open the source and mount it at a directory that is made for it. Blocks; raises HoldfastError."""
-        opened = Source.open(source)
+    def mount(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
+        """Open the source, for which `codec` was chosen, and mount it at a directory that is made for it.
+
+        Blocks; raises HoldfastError.
+        """
+        opened = Source.open(source, codec)
         try:
             mountpoint.mkdir(mode=0o755, exist_ok=True)
             try:
@@ -116,9 +123,11 @@ class FuseDataPath:
             opened.close()
             raise
 
-    def prove(self, source: Path) -> None:
-        """Raise HoldfastError unless the directory can be a source. Blocks."""
-        Source.open(source).close()
+    def prove(self, source: Path) -> CodecChoice:
+        """Return the codec that a source needs; raises HoldfastError unless the directory can be one. Blocks."""
+        opened = Source.open(source)
+        opened.close()
+        return opened.codec
 
     def unmount_stray(self, path: Path) -> None:
         """Detach what is mounted at `path` and not ours. Raises OSError."""

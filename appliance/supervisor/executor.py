@@ -9,6 +9,7 @@ from pathlib import Path
 
 from appliance.errors import HoldfastError
 from appliance.fuse.connection import FILESYSTEM_TYPE
+from appliance.fuse.pool_config import PoolOptions
 from appliance.logs import facts
 from appliance.nfs.server import Exported, NfsServer
 from appliance.settings import Settings
@@ -100,7 +101,9 @@ class Executor:
         _LOG.error("failed", share=name or "-", reason=error.message, hint=error.hint)
 
     async def _open(self, wanted: Wanted) -> None:
-        share = ServedShare(wanted, self._settings.descriptors, self._lost)
+        table = self._settings.state_dir / "tables" / f"{wanted.identity.fsid}.db"
+        options = PoolOptions(descriptors=self._settings.descriptors, table=str(table))
+        share = ServedShare(wanted, options, self._lost)
         try:
             await share.open(self._data_path, self._settings.exports_dir / wanted.name, self._settings.ready_timeout)
         except HoldfastError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from appliance.nfs.exports import Export, expected, render
 from appliance.nfs.server import Exported
-from appliance.store import Fsid
+from appliance.store import Identity
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Wanted:
 
     name: str
     source: str
-    fsid: Fsid
+    identity: Identity
     workers: int
 
 
@@ -113,7 +113,9 @@ def plan(desired: Desired, observed: Observed) -> list[Action]:
     if gone and not now.pairs <= reduced.pairs:
         actions.append(ApplyExports(reduced))
         now = reduced
-    actions += [Release(name, clients=name in _losing(desired, observed, gone)) for name in gone]
+    # A server that is down has let go of all files.
+    losing = _losing(desired, observed, gone) if desired.threads else set()
+    actions += [Release(name, clients=name in losing) for name in gone]
     actions += [Unmount(path) for path in stray]
     actions += [Resize(wanted) for wanted in resized]
     actions += [Open(wanted) for wanted in opened]
@@ -141,5 +143,7 @@ def _may_stay(desired: Desired, observed: Observed, name: str, served: Wanted) -
 def _losing(desired: Desired, observed: Observed, gone: list[str]) -> set[str]:
     """The shares among `gone` whose handles end. What is only mounted anew stays exported: its clients wait."""
     return {
-        name for name in gone if name not in desired.shares or desired.shares[name].fsid != observed.served[name].fsid
+        name
+        for name in gone
+        if name not in desired.shares or desired.shares[name].identity.fsid != observed.served[name].identity.fsid
     }

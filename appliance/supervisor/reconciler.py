@@ -92,12 +92,13 @@ def desired(settings: Settings, records: list[ShareRecord]) -> Desired:
         root=settings.exports_dir,
         shares={
             record.share.name: Wanted(
-                record.share.name, record.share.source, record.fsid, record.share.workers or settings.workers
+                record.share.name, record.share.source, record.identity, record.share.workers or settings.workers
             )
             for record in enabled
         },
         exports=tuple(
-            Export(settings.exports_dir / record.share.name, record.fsid, record.share.clients) for record in enabled
+            Export(settings.exports_dir / record.share.name, record.identity.fsid, record.share.clients)
+            for record in enabled
         ),
         threads=settings.nfs_threads,
     )

@@ -27,6 +27,7 @@ from appliance.control import (
     UpdateShare,
 )
 from appliance.errors import RequestError, SourceError
+from appliance.fuse.codecs.choice import CodecChoice
 from appliance.logs import facts
 from appliance.model import Share, fault, overlap
 from appliance.settings import Settings
@@ -84,8 +85,8 @@ class Requests:
     async def _create(self, share: Share) -> Reply:
         async with self._changes:
             await in_thread(lambda: self._store.check_free(share.name))
-            await self._check_source(share)
-            record = await in_thread(lambda: self._store.add(share))
+            codec = await self._check_source(share)
+            record = await in_thread(lambda: self._store.add(share, codec))
             _LOG.info("a share was added", share=share.name, source=share.source)
             await self._reconciler.attempt()
         return await self._reply(record)
@@ -97,9 +98,10 @@ class Requests:
                 share = request.changes.apply(old)
             except ValidationError as error:
                 raise fault(error.errors()) from None
+            codec = None
             if share.source != old.source or (share.enabled and not old.enabled):
-                await self._check_source(share)
-            record = await in_thread(lambda: self._store.replace(share))
+                codec = await self._check_source(share)
+            record = await in_thread(lambda: self._store.replace(share, codec))
             _LOG.info("a share was changed", share=share.name, fields=sorted(request.changes.model_fields_set))
             self._executor.faults.pop(share.name, None)
             await self._reconciler.attempt()
@@ -115,12 +117,15 @@ class Requests:
     async def _reply(self, record: ShareRecord) -> Reply:
         return ShareReply(share=await view(self._settings, self._executor, record))
 
-    async def _check_source(self, share: Share) -> None:
-        """Raise RequestError, naming the field `source`, unless the share's source can be served beside the others."""
+    async def _check_source(self, share: Share) -> CodecChoice:
+        """Return the codec that the share's source needs.
+
+        Raises RequestError, naming the field `source`, if it cannot be served beside those of the other shares.
+        """
         others = {record.share.name: record.share.source for record in await in_thread(self._store.shares)}
         others.pop(share.name, None)
 
-        def check() -> None:
+        def check() -> CodecChoice:
             source = os.path.realpath(share.source)
             self._check_reserved(source)
             for name, other in others.items():
@@ -131,10 +136,10 @@ class Requests:
                         code="source-overlaps",
                         field="source",
                     )
-            self._data_path.prove(Path(share.source))
+            return self._data_path.prove(Path(share.source))
 
         try:
-            await in_thread(check)
+            return await in_thread(check)
         except SourceError as error:
             raise RequestError(error.message, error.hint, code=error.code, field="source") from error
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.control import ShareState, Status, WorkerView
@@ -39,10 +40,10 @@ _BUSY_POLL_SECONDS = 0.1
 class ServedShare:
     """A mounted share and its pool. All methods belong to the event loop."""
 
-    def __init__(self, wanted: Wanted, descriptors: int, lost: Callable[[], None]) -> None:
-        """`lost` is called when the mount has gone without our doing."""
+    def __init__(self, wanted: Wanted, options: PoolOptions, lost: Callable[[], None]) -> None:
+        """`lost` is called when the mount has gone without our doing; `options` are for any number of workers."""
         self.wanted = wanted
-        self._descriptors = descriptors
+        self._options = options
         self._lost = lost
         self._mounted: Mounted | None = None
         self._pool: Pool | None = None
@@ -63,7 +64,8 @@ class ServedShare:
         """Mount, start the workers and wait until they serve. Raises HoldfastError, and leaves nothing behind then."""
 
         def mount() -> None:
-            self._mounted = data_path.mount(self.wanted.name, Path(self.wanted.source), mountpoint)
+            wanted = self.wanted
+            self._mounted = data_path.mount(wanted.name, Path(wanted.source), wanted.identity.codec, mountpoint)
 
         try:
             await in_thread(mount)
@@ -127,8 +129,8 @@ class ServedShare:
         assert self._mounted is not None  # noqa: S101 - only called between open and close
         self._restart = None
         if self._pool is None:
-            options = PoolOptions(workers=self.wanted.workers, descriptors=self._descriptors)
-            self._pool = self._mounted.pool(options)
+            options = replace(self._options, workers=self.wanted.workers)
+            self._pool = self._mounted.pool(options, self.wanted.identity.key)
         try:
             self._pool.start()
         except OSError as error:

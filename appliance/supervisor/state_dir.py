@@ -21,6 +21,7 @@ def prepare(settings: Settings, group: int) -> None:
         for directory in (settings.state_dir, settings.run_dir):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o711)
+        (settings.state_dir / "tables").mkdir(mode=0o700, exist_ok=True)
         os.close(os.open(settings.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         if make_token(settings.token_file, group):
             _LOG.info("an API token was made", file=settings.token_file)

@@ -15,7 +15,7 @@ async def view(settings: Settings, executor: Executor, record: ShareRecord) -> S
     paths = NfsPaths(v4=f"/{share.name}", v3=str(settings.exports_dir / share.name) if settings.nfs_v3 else None)
     return ShareView(
         **{name: getattr(share, name) for name in type(share).model_fields},
-        fsid=record.fsid,
+        fsid=record.identity.fsid,
         nfs_paths=paths,
         state=await state(executor, record),
     )
