@@ -1,0 +1,53 @@
+"""One virtual machine for all tests of this tier: the appliance is up, its share mounted by an NFSv4.2 client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.vm.appliance import lab
+from deploy.vm.channel import Channel
+
+INSIDE = Path(__file__).parent / "inside"
+
+
+@dataclass(frozen=True)
+class Client:
+    """The machine as an NFS client and as the host of the container; scripts find `inside` at $FILES."""
+
+    channel: Channel
+
+    def run(self, script: str, timeout: float = 240) -> str:
+        """Run a script, which must end with status 0 within so many seconds, and return what it printed."""
+        result = self.channel.run(f"#!/bin/bash\nset -euo pipefail\n{PRELUDE}\n{script}", timeout)
+        assert result.status == 0, f"status {result.status}:\n{result.stdout}"
+        return result.stdout
+
+
+# What the scripts have in common. `api METHOD PATH [JSON]` fails on any status that is not 2xx.
+PRELUDE = """
+compose() { docker compose --file /root/holdfast/compose.yaml "$@"; }
+container() { compose ps --all --quiet holdfast; }
+api() {
+    curl --silent --show-error --fail-with-body --max-time 60 --request "$1" "$HOLDFAST_URL$2" \
+        --header "Authorization: Bearer $HOLDFAST_TOKEN" ${3:+--json "$3"}
+}
+await() {  # SECONDS COMMAND...: until the command succeeds
+    local end=$((SECONDS + $1)); shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || { echo "gave up waiting for: $*"; return 1; }
+        sleep 0.2
+    done
+}
+ready() { curl --silent --fail --max-time 10 "$HOLDFAST_URL/readyz"; }
+"""
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Client]:
+    """The machine."""
+    with lab(INSIDE) as machine:
+        yield Client(machine.vm.channel)

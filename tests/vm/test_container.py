@@ -1,0 +1,70 @@
+"""The container is restarted and killed under a client's load: it dies at once, and afterwards the client goes on."""
+
+import re
+
+import pytest
+
+from tests.vm.conftest import Client
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
+
+_HOLD = """
+rm -f /mnt/share/held; python3 $FILES/hold.py /mnt/share/held > /run/held.out 2>&1 & held=$!
+python3 $FILES/storm.py /mnt/share/storm-container {seconds} > /run/storm.out 2>&1 & storm=$!
+sleep 4
+"""
+
+_LET_GO = """
+wait $storm || { cat /run/storm.out; exit 1; }
+touch /run/held.stop; wait $held || { cat /run/held.out; exit 1; }
+cat /run/held.out /run/storm.out
+rm /mnt/share/held
+"""
+
+
+def test_a_restart_is_seen_as_a_pause(client: Client) -> None:
+    said = client.run(
+        _HOLD.format(seconds=20)
+        + """
+        SECONDS=0; docker restart $(container); echo "restarted in $SECONDS s"
+        await 120 ready
+        """
+        + _LET_GO,
+        timeout=500,
+    )
+    assert re.search(r"\d+ lines", said)
+    assert re.search(r"\d+ operations", said)
+
+
+def test_a_kill_is_seen_as_a_pause_and_takes_seconds(client: Client) -> None:
+    said = client.run(
+        _HOLD.format(seconds=60)
+        + """
+        for round in 1 2 3; do
+            SECONDS=0; docker kill $(container); docker wait $(container); echo "died in $SECONDS s"
+            docker start $(container); await 120 ready
+            sleep 5
+        done
+        """
+        + _LET_GO,
+        timeout=800,
+    )
+    assert all(int(seconds) <= 15 for seconds in re.findall(r"died in (\d+) s", said)), said
+    assert len(re.findall(r"died in", said)) == 3
+    assert re.search(r"\d+ lines", said)
+    assert re.search(r"\d+ operations", said)
+
+
+def test_a_stopped_container_leaves_nothing_behind(client: Client) -> None:
+    said = client.run(
+        """
+        docker stop --time 60 $(container)
+        docker inspect --format '{{.State.ExitCode}}' $(container)
+        ! pgrep -x 'holdfast-worker|holdfast-pool|rpc.mountd|nfsdcld|nfsd'
+        ! findmnt -t fuse.holdfast
+        docker start $(container); await 120 ready
+        ls /mnt/share
+        """,
+        timeout=400,
+    )
+    assert "\n0\n" in said

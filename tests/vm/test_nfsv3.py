@@ -1,0 +1,36 @@
+"""NFSv3, when a setting turns it on: with rpcbind and rpc.statd, and file handles that outlive a restart as well."""
+
+import pytest
+
+from tests.vm.conftest import Client
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+
+
+def test_a_v3_client_works_and_survives_worker_deaths_and_a_restart(client: Client) -> None:
+    client.run(
+        """
+        umount /mnt/share
+        echo HOLDFAST_NFSV3=true > /root/holdfast/holdfast.env
+        back() {
+            umount -f /mnt/v3 2>/dev/null || true
+            rm -f /root/holdfast/holdfast.env; compose up --detach --no-build; await 120 ready
+            mount -t nfs4 -o vers=4.2 ${HOLDFAST_URL#http://}:/share /mnt/share 2>/dev/null ||
+                mount -t nfs4 -o vers=4.2 $(echo "$HOLDFAST_URL" | sed -E 's,http://(.*):[0-9]+,\\1,'):/share /mnt/share
+        }
+        trap back EXIT
+        compose up --detach --no-build; await 120 ready
+        address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' $(container))
+        mkdir -p /mnt/v3; mount -t nfs -o vers=3 $address:/exports/share /mnt/v3
+        findmnt -no OPTIONS /mnt/v3 | grep -w vers=3
+        $FILES/kill_workers.sh 1 > /run/killed & killer=$!
+        python3 $FILES/storm.py /mnt/v3/storm-v3 20
+        touch /run/calm; wait $killer; cat /run/killed
+        exec 9<> /mnt/v3/locked; flock --exclusive 9; echo locked >&9
+        docker restart $(container); await 120 ready
+        echo again >&9; exec 9>&-
+        test "$(tr '\\n' ' ' < /srv/source/locked)" = 'locked again '
+        rm /mnt/v3/locked; umount /mnt/v3
+        """,
+        timeout=600,
+    )
