@@ -11,7 +11,7 @@ def test_a_v3_client_works_and_survives_worker_deaths_and_a_restart(client: Clie
     client.run(
         """
         umount /mnt/share
-        echo HOLDFAST_NFSV3=true > /root/holdfast/holdfast.env
+        echo HOLDFAST_NFS_V3=true > /root/holdfast/holdfast.env
         back() {
             umount -f /mnt/v3 2>/dev/null || true
             rm -f /root/holdfast/holdfast.env; compose up --detach --no-build; await 120 ready
