@@ -16,6 +16,7 @@ from appliance.store import Fsid
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 _ADDRESS = re.compile(r"[A-Za-z0-9.:/-]+\Z")
+_HALVES = {"0.0.0.0/0": ("0.0.0.0/1", "128.0.0.0/1"), "::/0": ("::/1", "8000::/1")}
 _HEADER = "# Written by Holdfast; changes made here are lost.\n"
 
 # What every export line has in common:
@@ -42,8 +43,22 @@ def render(root: Path, exports: Sequence[Export]) -> str:
 
 def expected(root: Path, exports: Sequence[Export]) -> frozenset[tuple[str, str]]:
     """Return the (path, client) pairs that etab holds when `render` of the same arguments is in force."""
-    pairs = {(str(root), client.address) for client in _union(exports)}
-    return frozenset(pairs | {(str(e.path), client.address) for e in exports for client in e.clients})
+    pairs = {(str(root), address) for client in _union(exports) for address in addresses(client)}
+    return frozenset(pairs | {pair for export in exports for pair in pairs_of(export.path, export.clients)})
+
+
+def pairs_of(path: Path, clients: Iterable[Client]) -> set[tuple[str, str]]:
+    """Return the (path, client) pairs of one share."""
+    return {(str(path), address) for client in clients for address in addresses(client)}
+
+
+def addresses(client: Client) -> tuple[str, ...]:
+    """Return the words of exports(5) for a client: one, or the two halves of the whole address space.
+
+    rpc.mountd computes a mask of no bits with a shift by 32, which on x86 is a mask of all bits: 0.0.0.0/0 would match
+    nobody.
+    """
+    return _HALVES.get(client.address, (client.address,))
 
 
 def parse_etab(text: str) -> frozenset[tuple[str, str]]:
@@ -63,12 +78,12 @@ def unescape(word: str) -> str:
     return raw.decode(errors="surrogateescape")
 
 
-def _line(path: Path, clients: Iterable[str]) -> str:
-    words = list(clients)
+def _line(path: Path, clients: Iterable[list[str]]) -> str:
+    words = [word for client in clients for word in client]
     return " ".join((escape(str(path)), *words)) + "\n" if words else ""
 
 
-def _client(client: Client, fsid: Fsid) -> str:
+def _client(client: Client, fsid: Fsid) -> list[str]:
     # mountpoint: while the share's filesystem is not mounted, rpc.mountd leaves the kernel's question unanswered. Its
     # clients wait then; without the option they would get ESTALE, or see an empty directory.
     options = [
@@ -79,17 +94,17 @@ def _client(client: Client, fsid: Fsid) -> str:
         *_squash(client),
         _ports(client.secure_ports),
     ]
-    return _word(client, options)
+    return _words(client, options)
 
 
-def _root_client(client: Client) -> str:
-    return _word(client, ["ro", *_COMMON, "fsid=0", "root_squash", _ports(client.secure_ports)])
+def _root_client(client: Client) -> list[str]:
+    return _words(client, ["ro", *_COMMON, "fsid=0", "root_squash", _ports(client.secure_ports)])
 
 
-def _word(client: Client, options: Sequence[str]) -> str:
+def _words(client: Client, options: Sequence[str]) -> list[str]:
     if not _ADDRESS.match(client.address):  # the model's rules saw to it; an exports line is no place for trust
         raise ValueError(f"not an address for exports(5): {client.address!r}")
-    return f"{client.address}({','.join(options)})"
+    return [f"{address}({','.join(options)})" for address in addresses(client)]
 
 
 def _squash(client: Client) -> Iterable[str]:

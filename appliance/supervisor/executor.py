@@ -11,6 +11,7 @@ from appliance.errors import HoldfastError
 from appliance.fuse.connection import FILESYSTEM_TYPE
 from appliance.fuse.pool_config import PoolOptions
 from appliance.logs import facts
+from appliance.nfs.exports import pairs_of
 from appliance.nfs.server import Exported, NfsServer
 from appliance.settings import Settings
 from appliance.store import ShareRecord
@@ -71,7 +72,7 @@ class Executor:
     async def in_force(self, record: ShareRecord) -> bool:
         """Whether a share is mounted and exported to its clients, as the kernel's and exportfs's tables have it."""
         path = self._settings.exports_dir / record.share.name
-        wanted = {(str(path), client.address) for client in record.share.clients}
+        wanted = pairs_of(path, record.share.clients)
         seen = await in_thread(lambda: mountinfo.mounted(path, FILESYSTEM_TYPE))
         return seen and wanted <= self._server.exported().pairs
 

@@ -1,0 +1,133 @@
+"""exports(5) lines: what is written means what was meant, whatever the names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.model import Client
+from appliance.nfs.exports import Export, escape, expected, parse_etab, render, unescape
+from appliance.store import Fsid
+
+ROOT = Path("/exports")
+FSID = Fsid(UUID("5d3a1b42-1111-4222-8333-123456789abc"))
+OFFICE = Client(network="192.0.2.0/24", access="rw")
+# Written by exportfs of nfs-utils 2.8.3.
+ETAB = (
+    "/exports/a\t127.0.0.0/8(rw,sync,wdelay,hide,nocrossmnt,insecure,no_root_squash,no_all_squash,no_subtree_check,"
+    "secure_locks,acl,no_pnfs,fsid=5d3a1b42-1111-4222-8333-123456789abc,mountpoint,anonuid=65534,anongid=65534,"
+    "sec=sys,rw,insecure,no_root_squash,no_all_squash)\n"
+    "/exports\t127.0.0.0/8(ro,sync,wdelay,hide,fsid=0,anonuid=65534,sec=sys,ro)\n"
+    "/exports\t::1/128(ro,sync,wdelay,hide,fsid=0,anonuid=65534,sec=sys,ro)\n"
+)
+
+
+def parse(text: str) -> list[tuple[str, dict[str, set[str]]]]:
+    """Read exports(5) as its manual page has it, independently of how it is written."""
+    found = []
+    for line in text.split("\n"):
+        words = line.split("#")[0].split()
+        if words:
+            path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), words[0])
+            clients = {}
+            for word in words[1:]:
+                match = re.fullmatch(r"([^()]+)\(([^()]*)\)", word)
+                assert match, word
+                clients[match[1]] = set(match[2].split(","))
+            found.append((path.encode("latin-1").decode(errors="surrogateescape"), clients))
+    return found
+
+
+def test_a_share_and_the_root_to_it() -> None:
+    assert parse(render(ROOT, [Export(ROOT / "a", FSID, (OFFICE,))])) == [
+        (
+            "/exports",
+            {"192.0.2.0/24": {"ro", "sync", "no_subtree_check", "sec=sys", "fsid=0", "root_squash", "secure"}},
+        ),
+        (
+            "/exports/a",
+            {
+                "192.0.2.0/24": {
+                    *("rw", "sync", "no_subtree_check", "sec=sys", "mountpoint", "root_squash", "secure"),
+                    f"fsid={FSID}",
+                }
+            },
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("squash", "option"), [("root", "root_squash"), ("all", "all_squash"), ("none", "no_root_squash")]
+)
+def test_squashing(squash: str, option: str) -> None:
+    client = Client.model_validate({"host": "a", "squash": squash, "anonuid": 7, "anongid": 0})
+    options = parse(render(ROOT, [Export(ROOT / "a", FSID, (client,))]))[1][1]["a"]
+    assert {option, "anonuid=7", "anongid=0"} <= options
+    assert len({"root_squash", "all_squash", "no_root_squash"} & options) == 1
+
+
+def test_without_clients_nothing_is_exported() -> None:
+    assert parse(render(ROOT, [])) == []
+    assert parse(render(ROOT, [Export(ROOT / "a", FSID, ())])) == []
+
+
+def test_the_root_is_for_all_clients_of_any_share_and_never_more_than_that() -> None:
+    far = Client(host="far.example.org", secure_ports=False)
+    exports = [Export(ROOT / "a", FSID, (OFFICE,)), Export(ROOT / "b", FSID, (far, OFFICE))]
+    clients = dict(parse(render(ROOT, exports)))["/exports"]
+    assert set(clients) == {"192.0.2.0/24", "far.example.org"}
+    assert "insecure" in clients["far.example.org"]
+    assert "secure" in clients["192.0.2.0/24"]
+    assert all("ro" in options and "root_squash" in options for options in clients.values())
+
+
+@pytest.mark.parametrize(
+    ("world", "halves"), [("0.0.0.0/0", {"0.0.0.0/1", "128.0.0.0/1"}), ("::/0", {"::/1", "8000::/1"})]
+)
+def test_the_whole_world_is_written_as_its_halves(world: str, halves: set[str]) -> None:
+    exports = [Export(ROOT / "a", FSID, (Client(network=world),))]
+    assert [set(clients) for _, clients in parse(render(ROOT, exports))] == [halves, halves]
+    assert {client for _, client in expected(ROOT, exports)} == halves
+
+
+names = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1).filter(
+    lambda name: name not in (".", "..")
+)
+
+
+@given(st.lists(names, unique=True, max_size=5))
+def test_no_name_can_break_its_line(hostile: list[str]) -> None:
+    exports = [Export(ROOT / name, FSID, (OFFICE,)) for name in hostile]
+    found = parse(render(ROOT, exports))
+    assert [path for path, _ in found] == (["/exports", *(f"/exports/{name}" for name in hostile)] if hostile else [])
+    assert all(set(clients) == {"192.0.2.0/24"} for _, clients in found)
+
+
+@given(st.binary().filter(lambda raw: b"\0" not in raw))
+def test_escaping_is_undone(raw: bytes) -> None:
+    path = raw.decode(errors="surrogateescape")
+    assert unescape(escape(path)) == path
+
+
+@given(st.text())
+def test_an_address_that_is_none_is_never_written(address: str) -> None:
+    client = Client.model_construct(network=None, host=address)
+    try:
+        text = render(ROOT, [Export(ROOT / "a", FSID, (client,))])
+    except (ValueError, AssertionError):
+        return
+    assert [set(clients) for _, clients in parse(text)] == [{address}, {address}]
+
+
+def test_what_is_expected_is_what_etab_will_hold() -> None:
+    local = Client(network="127.0.0.0/8"), Client(network="::1/128")
+    exports = [Export(ROOT / "a", FSID, local[:1]), Export(ROOT / "b", FSID, ())]
+    wanted = expected(ROOT, exports)
+    assert wanted == {("/exports", "127.0.0.0/8"), ("/exports/a", "127.0.0.0/8")}
+    assert parse_etab(ETAB) == wanted | {("/exports", "::1/128")}
+    assert parse_etab("") == frozenset()

@@ -1,0 +1,144 @@
+"""The state database, on a real file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance import store as module
+from appliance.errors import RequestError, StateError
+from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.model import Client, Share
+from appliance.store import Store
+
+EXT4 = CodecChoice(Kind.INO32)
+SHARE = Share(name="a", source="/srv/a", clients=(Client(network="10.0.0.0/8"),))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "holdfast.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    opened = Store(path)
+    yield opened
+    opened.close()
+
+
+def test_a_share_is_there_after_a_restart(store: Store, path: Path) -> None:
+    record = store.add(SHARE, EXT4)
+    store.close()
+    again = Store(path)
+    assert again.share("a") == record
+    assert again.shares() == [record]
+    again.close()
+
+
+def test_a_name_is_taken_once(store: Store) -> None:
+    store.add(SHARE, EXT4)
+    with pytest.raises(RequestError) as caught:
+        store.add(SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
+    assert (caught.value.code, caught.value.field) == ("share-exists", "name")
+    assert [record.share.source for record in store.shares()] == ["/srv/a"]
+
+
+@pytest.mark.parametrize("method", ["share", "remove"])
+def test_what_is_not_there_is_not_found(store: Store, method: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        getattr(store, method)("a")
+    assert caught.value.code == "share-not-found"
+
+
+def test_the_same_share_made_again_has_its_old_identity(store: Store) -> None:
+    first = store.add(SHARE, EXT4)
+    store.remove("a")
+    assert store.add(SHARE, EXT4).identity == first.identity
+
+
+@pytest.mark.parametrize(
+    ("share", "codec"),
+    [
+        (SHARE.model_copy(update={"source": "/srv/b"}), EXT4),
+        (SHARE.model_copy(update={"name": "b"}), EXT4),
+        (SHARE, CodecChoice(Kind.XFS, inode_bits=40)),
+        (SHARE, CodecChoice(Kind.BTRFS, subvolume=5)),
+    ],
+)
+def test_another_share_never_gets_an_identity_of_old(store: Store, share: Share, codec: CodecChoice) -> None:
+    first = store.add(SHARE, EXT4).identity
+    store.remove("a")
+    second = store.add(share, codec).identity
+    assert second.fsid != first.fsid
+    assert second.key != first.key
+
+
+def test_the_codec_that_was_chosen_first_stays(store: Store) -> None:
+    store.add(SHARE, CodecChoice(Kind.XFS, inode_bits=40))
+    store.remove("a")
+    assert store.add(SHARE, CodecChoice(Kind.XFS, inode_bits=44)).identity.codec.inode_bits == 40
+
+
+def test_a_change_keeps_the_identity_unless_the_source_is_another(store: Store) -> None:
+    first = store.add(SHARE, EXT4)
+    same = store.replace(SHARE.model_copy(update={"enabled": False}))
+    assert same.identity == first.identity
+    assert same.created == first.created
+    moved = store.replace(SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
+    assert moved.identity.fsid != first.identity.fsid
+    assert store.replace(SHARE, EXT4).identity == first.identity
+
+
+def test_a_failed_change_leaves_nothing_half_done(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = store.add(SHARE, EXT4)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(store, "_identity", full)
+    with pytest.raises(sqlite3.OperationalError):
+        store.replace(SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
+    assert store.shares() == [first]
+
+
+def test_the_key_is_in_no_representation(store: Store) -> None:
+    record = store.add(SHARE, EXT4)
+    assert repr(record.identity.key) not in repr(record)
+
+
+def test_an_old_database_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(path).close()
+    monkeypatch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, ("CREATE TABLE more (one TEXT) STRICT",)))
+    newer = Store(path)
+    assert newer.version == len(module.MIGRATIONS)
+    newer.close()
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(path).close()
+    broken = ("CREATE TABLE more (one TEXT) STRICT", "CREATE NONSENSE")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, broken))
+        with pytest.raises(StateError):
+            Store(path)
+    again = Store(path)
+    assert again.version == len(module.MIGRATIONS)
+    again.close()
+
+
+def test_a_newer_database_is_refused(path: Path) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(StateError, match="schema 99"):
+        Store(path)
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_bytes(b"not a database, by any means" * 100)
+    with pytest.raises(StateError):
+        Store(path)
