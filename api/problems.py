@@ -40,7 +40,7 @@ _OF_HTTP = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed"}
 
 
 class Problem(BaseModel):
-    """What went wrong."""
+    """An error, for programs and for people."""
 
     code: str = Field(description="Stable name of the error, for programs.", examples=["source-missing"])
     message: str = Field(description="What is wrong, for people.")

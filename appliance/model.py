@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
@@ -179,8 +180,11 @@ class ShareChanges(BaseModel):
         return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
 
     def apply(self, share: Share) -> Share:
-        """Return the changed share; raises pydantic's ValidationError."""
-        return Share.model_validate({**share.model_dump(mode="json"), **self.model_dump(mode="json")})
+        """Return the changed share; raises RequestError that names the field if it would be none."""
+        try:
+            return Share.model_validate({**share.model_dump(mode="json"), **self.model_dump(mode="json")})
+        except ValidationError as error:
+            raise fault(error.errors()) from None
 
 
 def fault(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> RequestError:

@@ -82,9 +82,11 @@ class ControlServer:
 
     async def _reply(self, line: bytes) -> Reply:
         try:
-            return await self._answer(REQUESTS.validate_json(line))
+            request = REQUESTS.validate_json(line)
         except ValidationError as error:
-            return Failure.of(fault(error.errors(), skip=1))
+            return Failure.of(fault(error.errors(), skip=1))  # the first part is the kind of request
+        try:
+            return await self._answer(request)
         except HoldfastError as error:
             return Failure.of(error)
         except Exception:  # noqa: BLE001 - one request's defect must not end the supervisor

@@ -10,8 +10,6 @@ import asyncio
 import os
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from appliance.control import (
     CreateShare,
     DeleteShare,
@@ -29,7 +27,7 @@ from appliance.control import (
 from appliance.errors import RequestError, SourceError
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.logs import facts
-from appliance.model import Share, fault, overlap
+from appliance.model import Share, overlap
 from appliance.settings import Settings
 from appliance.store import ShareRecord, Store
 from appliance.supervisor.datapath import DataPath
@@ -94,10 +92,7 @@ class Requests:
     async def _update(self, request: UpdateShare) -> Reply:
         async with self._changes:
             old = (await in_thread(lambda: self._store.share(request.name))).share
-            try:
-                share = request.changes.apply(old)
-            except ValidationError as error:
-                raise fault(error.errors()) from None
+            share = request.changes.apply(old)
             codec = None
             if share.source != old.source or (share.enabled and not old.enabled):
                 codec = await self._check_source(share)

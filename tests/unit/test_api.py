@@ -1,0 +1,286 @@
+"""The REST API over its real application, against a supervisor that is played by a real control server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.control_client import ControlClient
+from api.problems import STATUS
+from appliance.control import (
+    CreateShare,
+    DeleteShare,
+    Done,
+    GetReadiness,
+    GetShare,
+    ListShares,
+    NfsPaths,
+    Readiness,
+    ReadinessReply,
+    Reply,
+    Request,
+    ShareReply,
+    SharesReply,
+    ShareState,
+    ShareView,
+    UpdateShare,
+)
+from appliance.errors import RequestError
+from appliance.model import Share
+from appliance.supervisor.control_server import ControlServer
+
+TOKEN = "correct-horse"  # noqa: S105 - made up
+SHARE = {"name": "a", "source": "/srv/a", "clients": [{"network": "10.0.0.0/8", "access": "rw"}]}
+
+
+class Supervisor:
+    """Keeps shares in memory and speaks the real protocol from a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.shares: dict[str, Share] = {}
+        self.ready = True
+        self.requests: list[Request] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> Supervisor:
+        self._thread.start()
+        self._server = ControlServer(self.path, {os.getuid()}, self.answer)
+        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def answer(self, request: Request) -> Reply:
+        self.requests.append(request)
+        match request:
+            case ListShares():
+                return SharesReply(shares=tuple(map(view, self.shares.values())))
+            case GetShare(name=name):
+                return ShareReply(share=view(self._find(name)))
+            case CreateShare(share=share):
+                if share.name in self.shares:
+                    raise RequestError("it is there", "other name", code="share-exists", field="name")
+                self.shares[share.name] = share
+                return ShareReply(share=view(share))
+            case UpdateShare(name=name, changes=changes):
+                self.shares[name] = changes.apply(self._find(name))
+                return ShareReply(share=view(self.shares[name]))
+            case DeleteShare(name=name):
+                self._find(name)
+                del self.shares[name]
+                return Done()
+            case GetReadiness():
+                readiness = Readiness(
+                    ready=self.ready, nfs=True, shares_enabled=1, shares_ready=1, problems=("secret reason",)
+                )
+                return ReadinessReply(readiness=readiness)
+
+    def _find(self, name: str) -> Share:
+        if name not in self.shares:
+            raise RequestError(f"no {name}", "look", code="share-not-found")
+        return self.shares[name]
+
+
+def view(share: Share) -> ShareView:
+    return ShareView(
+        **{name: getattr(share, name) for name in type(share).model_fields},
+        fsid=UUID(int=7),
+        nfs_paths=NfsPaths(v4=f"/{share.name}", v3=None),
+        state=ShareState(status="ok"),
+    )
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    with Supervisor(tmp_path / "control.sock") as played:
+        yield played
+
+
+@pytest.fixture
+def anonymous(supervisor: Supervisor) -> Iterator[TestClient]:
+    app = create_app(ControlClient(supervisor.path, timeout=10), TOKEN)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def client(anonymous: TestClient) -> TestClient:
+    anonymous.headers["Authorization"] = f"Bearer {TOKEN}"
+    return anonymous
+
+
+def error(response: Any, status: int) -> dict[str, Any]:
+    """See that a response is an error of the one shape, and return it."""
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"code", "message", "field", "hint"}
+    found: dict[str, Any] = body["error"]
+    return found
+
+
+def test_a_share_from_its_making_to_its_end(client: TestClient) -> None:
+    made = client.post("/v1/shares", json=SHARE)
+    assert made.status_code == 201
+    assert made.headers["location"] == "/v1/shares/a"
+    assert made.json()["nfs_paths"]["v4"] == "/a"
+    assert client.get("/v1/shares/a").json() == made.json()
+    assert client.get("/v1/shares").json() == {"shares": [made.json()]}
+    changed = client.patch("/v1/shares/a", json={"workers": 4})
+    assert changed.status_code == 200
+    assert changed.json() == {**made.json(), "workers": 4}
+    assert client.patch("/v1/shares/a", json={"workers": None}).json() == made.json()
+    gone = client.delete("/v1/shares/a")
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert error(client.get("/v1/shares/a"), 404)["code"] == "share-not-found"
+    assert error(client.delete("/v1/shares/a"), 404)["code"] == "share-not-found"
+    assert error(client.patch("/v1/shares/a", json={}), 404)["code"] == "share-not-found"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"source": "srv/a"}, "source"),
+        ({"source": "/srv/../etc"}, "source"),
+        ({"name": "../a"}, "name"),
+        ({"name": None}, "name"),
+        ({"clients": [{"network": "10.0.0.1/8"}]}, "clients.0.network"),
+        ({"clients": [{"host": "a b"}]}, "clients.0.host"),
+        ({"clients": [{"host": "a", "squash": "some"}]}, "clients.0.squash"),
+        ({"clients": [{"host": "a"}, {"host": "A"}]}, "clients"),
+        ({"workers": 0}, "workers"),
+        ({"sync": False}, "sync"),
+    ],
+)
+def test_bad_input_is_refused_by_its_field(
+    client: TestClient, supervisor: Supervisor, change: dict[str, object], field: str
+) -> None:
+    assert error(client.post("/v1/shares", json={**SHARE, **change}), 422)["field"] == field
+    assert supervisor.requests == []
+
+
+def test_a_missing_field_is_named(client: TestClient) -> None:
+    assert error(client.post("/v1/shares", json={"name": "a"}), 422)["field"] == "source"
+
+
+def test_a_name_is_not_to_be_changed(client: TestClient, supervisor: Supervisor) -> None:
+    client.post("/v1/shares", json=SHARE)
+    assert error(client.patch("/v1/shares/a", json={"name": "b"}), 422)["field"] == "name"
+    assert list(supervisor.shares) == ["a"]
+
+
+def test_the_result_of_a_change_is_checked_by_the_supervisor(client: TestClient, supervisor: Supervisor) -> None:
+    client.post("/v1/shares", json=SHARE)
+    assert error(client.patch("/v1/shares/a", json={"source": "relative"}), 422)["field"] == "source"
+    assert supervisor.shares["a"].source == "/srv/a"
+
+
+def test_a_name_that_is_taken(client: TestClient) -> None:
+    client.post("/v1/shares", json=SHARE)
+    refused = error(client.post("/v1/shares", json=SHARE), 409)
+    assert (refused["code"], refused["field"]) == ("share-exists", "name")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"null", b"[]", b'"a"'])
+def test_a_body_that_is_no_share(client: TestClient, body: bytes) -> None:
+    response = client.post("/v1/shares", content=body, headers={"Content-Type": "application/json"})
+    assert error(response, response.status_code)["code"] in ("not-json", "invalid")
+    assert response.status_code in (400, 422)
+
+
+ROUTES = [
+    ("GET", "/v1/shares"),
+    ("POST", "/v1/shares"),
+    ("GET", "/v1/shares/a"),
+    ("PATCH", "/v1/shares/a"),
+    ("DELETE", "/v1/shares/a"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer ", "Basic " + TOKEN, TOKEN, f"Bearer {TOKEN}x"])
+def test_without_the_token_nothing_under_v1_answers(
+    anonymous: TestClient, supervisor: Supervisor, method: str, path: str, header: str | None
+) -> None:
+    response = anonymous.request(method, path, headers={"Authorization": header} if header else {}, json={})
+    assert error(response, 401)["code"] == "unauthorized"
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert TOKEN not in response.text
+    assert supervisor.requests == []
+
+
+def test_the_routes_that_need_a_token_are_all_there_are(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    listed = {(method.upper(), path.replace("{name}", "a")) for path, methods in paths.items() for method in methods}
+    assert {route for route in listed if route[1].startswith("/v1/")} == set(ROUTES)
+    assert {route for route in listed if not route[1].startswith("/v1/")} == {("GET", "/healthz"), ("GET", "/readyz")}
+
+
+def test_what_is_not_there(client: TestClient) -> None:
+    assert error(client.get("/v1/nothing"), 404)["code"] == "not-found"
+    assert error(client.put("/v1/shares/a", json={}), 405)["code"] == "method-not-allowed"
+
+
+def test_health_is_this_process_alone(anonymous: TestClient, supervisor: Supervisor) -> None:
+    assert anonymous.get("/healthz").json() == {"status": "ok"}
+    assert supervisor.requests == []
+
+
+def test_readiness_is_the_supervisors_to_tell(anonymous: TestClient, supervisor: Supervisor) -> None:
+    answer = anonymous.get("/readyz")
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    supervisor.ready = False
+    answer = anonymous.get("/readyz")
+    assert (answer.status_code, answer.json()["ready"]) == (503, False)
+    assert "secret" not in answer.text
+
+
+def test_without_a_supervisor_nothing_is_ready(tmp_path: Path) -> None:
+    app = create_app(ControlClient(tmp_path / "none", timeout=1), TOKEN)
+    with TestClient(app) as client:
+        assert client.get("/healthz").status_code == 200
+        assert error(client.get("/readyz"), 503)["code"] == "supervisor-unavailable"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        assert error(client.get("/v1/shares", headers=headers), 503)["code"] == "supervisor-unavailable"
+
+
+def test_a_defect_has_the_one_shape_too(anonymous: TestClient) -> None:
+    anonymous.app.state.control = None  # type: ignore[attr-defined]
+    assert error(anonymous.get("/readyz"), 500)["code"] == "internal"
+
+
+def test_an_empty_token_is_refused() -> None:
+    with pytest.raises(ValueError, match="everybody"):
+        create_app(ControlClient(Path("/none"), timeout=1), "")
+
+
+def test_every_field_of_the_api_is_described(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    own = {name: schema for name, schema in document["components"]["schemas"].items() if "Validation" not in name}
+    fields = [
+        f"{model}.{name}"
+        for model, schema in own.items()
+        for name, field in schema.get("properties", {}).items()
+        if "description" not in field
+    ]
+    assert fields == []
+    assert {"ShareView", "ShareChanges", "Problem", "Ready"} <= set(own)
+
+
+def test_every_refusal_of_a_source_is_the_callers_fault() -> None:
+    assert {code: status for code, status in STATUS.items() if code.startswith("source") and status >= 500} == {}
