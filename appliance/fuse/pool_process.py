@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 from appliance.fuse import keeper, pool_events
 from appliance.fuse.connection import Connection
@@ -73,6 +74,14 @@ class PoolProcess:
         self._control = ours
         for node, descriptor in self._kept.items():
             socket.send_fds(ours, [b"keep %d" % node], [descriptor])
+
+    def resize(self, workers: int) -> None:
+        """Serve with another number of workers from the next `start` on, which is due now. Blocks like `stop`.
+
+        The scoreboard and the unlinked inodes that are kept go on.
+        """
+        self.stop()
+        self._options = replace(self._options, workers=workers)
 
     def fileno(self) -> int:
         """The descriptor that is readable when `receive` has something to tell."""

@@ -39,6 +39,10 @@ class Pool(Protocol):
         """Ask for a PoolStatus event."""
         ...
 
+    def resize(self, workers: int) -> None:
+        """End it, and have the next one serve with another number of workers. Blocks."""
+        ...
+
     def close(self) -> None:
         """Stop it. Blocks."""
         ...

@@ -85,7 +85,10 @@ class ServedShare:
 
     async def resize(self, wanted: Wanted) -> None:
         """Serve the same mount with another number of workers. Requests wait meanwhile."""
-        await self._stop_pool()
+        self._pause()
+        pool = self._pool
+        if pool:
+            await in_thread(lambda: pool.resize(wanted.workers))
         self.wanted = wanted
         self._start_pool()
 
@@ -139,11 +142,15 @@ class ServedShare:
         self._reader = self._pool.fileno()
         asyncio.get_running_loop().add_reader(self._reader, self._read)
 
-    async def _stop_pool(self) -> None:
+    def _pause(self) -> None:
+        """Neither listen to the pool process nor start another one."""
         if self._restart:
             self._restart.cancel()
             self._restart = None
         self._forget_reader()
+
+    async def _stop_pool(self) -> None:
+        self._pause()
         pool, self._pool = self._pool, None
         if pool:
             await in_thread(pool.close)
