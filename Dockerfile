@@ -37,7 +37,7 @@ HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 \
 CMD ["python", "-m", "appliance"]
 COPY --from=packages /opt/holdfast /opt/holdfast
 # The project's own code comes last, because it changes often; compiled, because nobody writes there at run time.
-RUN --mount=type=bind,target=/context \
-    cp -r /context/appliance /context/api /opt/holdfast/lib/python3.13/site-packages/ \
-    && python -m compileall -q /opt/holdfast/lib/python3.13/site-packages/appliance \
-        /opt/holdfast/lib/python3.13/site-packages/api
+COPY appliance /opt/holdfast/lib/python3.13/site-packages/appliance
+COPY api /opt/holdfast/lib/python3.13/site-packages/api
+RUN python -m compileall -q /opt/holdfast/lib/python3.13/site-packages/appliance \
+    /opt/holdfast/lib/python3.13/site-packages/api

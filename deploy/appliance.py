@@ -43,10 +43,16 @@ def start(compose: Compose, api_port: int) -> Rest:
     rest = Rest(api_port)
     with step("Waiting until the appliance is ready"):
         try:
-            rest.wait_until_ready(START_SECONDS)
+            rest.wait_until_ready(START_SECONDS, lambda: _has_ended(compose))
         except ApiError as error:
-            raise ApiError(f"{error.message}; its log ends:\n{_log(compose)}", error.hint) from None
+            raise ApiError(f"{error.message}; its log ends:\n{_log(compose)}") from None
         return replace(rest, token=compose.run("exec", "-T", SERVICE, "cat", TOKEN_FILE).strip())
+
+
+def _has_ended(compose: Compose) -> bool:
+    container = compose.run("ps", "--all", "--quiet", SERVICE).strip()
+    state = compose.place.execute(("docker", "inspect", "--format", "{{.RestartCount}} {{.State.Status}}", container))
+    return state.split() != ["0", "running"]
 
 
 def _log(compose: Compose) -> str:

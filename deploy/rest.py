@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from deploy.errors import DeployError
 
+LOOK_SECONDS = 10.0
 Json = dict[str, Any]
 
 
@@ -38,13 +40,17 @@ class Rest:
         except (OSError, http.client.HTTPException):
             return False
 
-    def wait_until_ready(self, timeout: float) -> None:
-        """Wait until the appliance is ready. Raises ApiError after so many seconds."""
+    def wait_until_ready(self, timeout: float, hopeless: Callable[[], bool]) -> None:
+        """Wait until the appliance is ready. Raises ApiError after so many seconds, or once it is hopeless."""
         deadline = time.monotonic() + timeout
+        next_look = time.monotonic() + LOOK_SECONDS
         while not self.ready():
             if time.monotonic() > deadline:
-                raise ApiError(f"{self.url}/readyz did not say ready within {timeout:.0f} s",
-                               "see `docker compose logs` where the container runs")
+                raise ApiError(f"{self.url}/readyz did not say ready within {timeout:.0f} s")
+            if time.monotonic() > next_look:
+                if hopeless():
+                    raise ApiError("the appliance ended instead of becoming ready")
+                next_look = time.monotonic() + LOOK_SECONDS
             time.sleep(0.3)
 
     def create_share(self, share: Json) -> Json:

@@ -76,7 +76,7 @@ def lab(files: Path | None = None) -> Iterator[Lab]:
     with booted(spec) as vm:
         prepared = vm.channel.run(PREPARE_SOURCE)
         if prepared.status != 0:
-            raise CommandError(("mke2fs",), prepared.status, prepared.stdout)
+            raise CommandError(("sh", "-c", PREPARE_SOURCE), prepared.status, prepared.stdout)
         compose, rest = start_in(vm, disks, port)
         with step("Sharing /srv/source and mounting it at /mnt/share"):
             rest.create_share(LAB_SHARE)
