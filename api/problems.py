@@ -34,6 +34,7 @@ STATUS: dict[str, int] = {
     "source-no-handles": 422,
     "source-filesystem": 422,
     "source-changed": 409,
+    "state": 503,
     "supervisor-unavailable": 503,
 }
 _OF_HTTP = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed"}

@@ -149,6 +149,24 @@ def load() -> Settings:
         raise SettingsError(_sentence(error), f"set the {PREFIX}* variables as docs/settings.md describes") from None
 
 
+def document() -> str:
+    """Return docs/settings.md: every variable with its default and its description."""
+    lines = [
+        "# Settings",
+        "",
+        "Environment variables, read once at the start. Shares are not settings: they are added by REST and kept on",
+        "the state volume. A value that makes no sense ends the start with status 78 and names the variable.",
+        "",
+        "| variable | default | what it is |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| `{PREFIX}{name.upper()}` | `{field.default}` | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _sentence(error: ValidationError) -> str:
     faults = []
     for item in error.errors(include_url=False, include_context=False):

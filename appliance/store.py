@@ -184,13 +184,16 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                if self._db.in_transaction:  # SQLite has rolled back by itself when the disk was full
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise StateError(f"the state database failed: {error}", "is the state volume full?") from error
                 raise
-            self._db.execute("COMMIT")
 
     def _migrate(self) -> None:
         if self.version > len(MIGRATIONS):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 
-from appliance.errors import HoldfastError
+from appliance.errors import HoldfastError, StateError
 from appliance.logs import facts
 from appliance.nfs.exports import Export
 from appliance.settings import Settings
@@ -74,6 +74,8 @@ class Reconciler:
             await self.reconcile()
         except HoldfastError as error:
             self._executor.fail(NFS, error)
+        except OSError as error:  # a full disk, for instance, under one of the files that are written
+            self._executor.fail(NFS, StateError(f"a file cannot be written: {error}", "make room, or make it writable"))
 
     async def _towards(self, wanted: Desired) -> None:
         await self._executor.execute(plan(wanted, await self._executor.observe()))

@@ -86,6 +86,8 @@ class ServedShare:
     async def resize(self, wanted: Wanted) -> None:
         """Serve the same mount with another number of workers. Requests wait meanwhile."""
         self._pause()
+        self._ready.clear()
+        self._status, self._reason = "starting", ""
         pool = self._pool
         if pool:
             await in_thread(lambda: pool.resize(wanted.workers))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from appliance.control import NfsPaths, Readiness, ShareState, ShareView
 from appliance.settings import Settings
 from appliance.store import ShareRecord
@@ -46,14 +48,12 @@ async def readiness(executor: Executor, records: list[ShareRecord], nfs_problems
     if fault := executor.faults.get(NFS):
         problems.append(fault.error.message)
     ready = 0
-    for record in enabled:
-        name = record.share.name
-        found = await state(executor, record)
-        # A share that has just lost a worker is degraded and served; so long as others are mended, it is ready.
+    for record, found in zip(enabled, await asyncio.gather(*(state(executor, each) for each in enabled)), strict=True):
+        # A share that has lost a worker is degraded, but served while the worker is replaced.
         if found.status in ("ok", "degraded") and await executor.in_force(record):
             ready += 1
         else:
-            problems.append(f"share {name}: {found.reason or 'not mounted and exported'}")
+            problems.append(f"share {record.share.name}: {found.reason or 'not mounted and exported'}")
     return Readiness(
         ready=not problems,
         nfs=not nfs_problems,

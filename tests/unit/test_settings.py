@@ -76,3 +76,8 @@ def test_another_process_loads_the_same(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(name, value)
     assert settings.load() == first
     assert first.database == Path("/elsewhere/holdfast.db")
+
+
+def test_the_documentation_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs/settings.md"
+    assert page.read_text() == settings.document(), "write it anew: appliance.settings.document()"

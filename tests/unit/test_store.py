@@ -100,7 +100,7 @@ def test_a_failed_change_leaves_nothing_half_done(store: Store, monkeypatch: pyt
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(store, "_identity", full)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(StateError, match="full"):
         store.replace(SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
     assert store.shares() == [first]
 

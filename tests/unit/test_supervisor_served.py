@@ -1,0 +1,298 @@
+"""A share being served, over a data path that only pretends: what becomes of deaths, failures and busy mounts."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from appliance.errors import MountError, SourceError
+from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.pool_config import PoolOptions
+from appliance.fuse.pool_events import (
+    PoolDegraded,
+    PoolDisconnected,
+    PoolEvent,
+    PoolReady,
+    PoolRecovered,
+    PoolStatus,
+    WorkerDied,
+)
+from appliance.fuse.scoreboard import WorkerStatus
+from appliance.store import Fsid, Identity
+from appliance.supervisor.datapath import DataPath, Mounted, Pool
+from appliance.supervisor.plan import Wanted
+from appliance.supervisor.served import ServedShare
+
+WANTED = Wanted("a", "/srv/a", Identity(Fsid(UUID(int=1)), CodecChoice(Kind.INO32), b"key"), workers=2)
+
+
+class FakePool:
+    """A pool process that is a socket pair and a list of what it has to tell."""
+
+    pid = 1
+
+    def __init__(self, options: PoolOptions, *, ready: bool = True) -> None:
+        self.options = options
+        self.starts = 0
+        self.closed = False
+        self._ready = ready
+        self._events: list[PoolEvent] = []
+        self._dead = False
+        self._ours, self._theirs = socket.socketpair()
+
+    def start(self) -> None:
+        self.starts += 1
+        self._ours.close()
+        self._theirs.close()
+        self._ours, self._theirs = socket.socketpair()
+        self._dead = False
+        if self._ready:
+            self.tell(PoolReady(self.options.workers))
+
+    def tell(self, *events: PoolEvent) -> None:
+        self._events += events
+        self._theirs.send(b"x")
+
+    def die(self) -> None:
+        self._dead = True
+        self._theirs.send(b"x")
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    def receive(self) -> list[PoolEvent] | None:
+        events, self._events = self._events, []
+        if self._dead:
+            return events or None  # the end stays readable, as on a socket whose other side is closed
+        self._ours.recv(4096)
+        return events
+
+    def request_status(self) -> None:
+        worker = WorkerStatus(0, 7, True, False, 5, 1, 3, 2, 4)
+        self.tell(PoolStatus([worker], 0, 0, 0))
+
+    def resize(self, workers: int) -> None:
+        self.options = replace(self.options, workers=workers)
+
+    def close(self) -> None:
+        self.closed = True
+        self._ours.close()
+        self._theirs.close()
+
+
+class FakeMount:
+    def __init__(self, path: FakePath) -> None:
+        self._path = path
+        self.closed = False
+
+    def pool(self, options: PoolOptions, key: bytes) -> Pool:
+        assert key == b"key"
+        self._path.pools.append(FakePool(options, ready=self._path.ready))
+        return self._path.pools[-1]
+
+    def unmount(self, *, lazy: bool) -> None:
+        self._path.log.append("detach" if lazy else "unmount")
+        if self._path.busy and not lazy:
+            self._path.busy -= 1
+            raise MountError("in use", code="busy")
+
+    def close(self) -> None:
+        self.closed = True
+        self._path.log.append("close")
+
+
+class FakePath:
+    def __init__(self) -> None:
+        self.pools: list[FakePool] = []
+        self.log: list[str] = []
+        self.busy = 0
+        self.ready = True
+        self.refuses = False
+
+    def mount(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
+        assert (name, source, mountpoint, codec.kind) == ("a", Path("/srv/a"), Path("/exports/a"), Kind.INO32)
+        if self.refuses:
+            raise SourceError("gone", code="source-missing")
+        self.log.append("mount")
+        return FakeMount(self)
+
+    def prove(self, source: Path) -> CodecChoice:
+        raise NotImplementedError
+
+    def unmount_stray(self, path: Path) -> None:
+        raise NotImplementedError
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def serving(
+    act: Callable[[ServedShare, FakePath], Awaitable[None]], lost: Callable[[], None] = lambda: None
+) -> FakePath:
+    """Serve a share for the time of `act` and return what was done to its mount."""
+    path = FakePath()
+    checked: DataPath = path
+
+    async def body() -> None:
+        share = ServedShare(WANTED, PoolOptions(), lost)
+        await share.open(checked, Path("/exports/a"), 5)
+        try:
+            await act(share, path)
+        finally:
+            await share.close(patience=1)
+
+    asyncio.run(body())
+    assert all(pool.closed for pool in path.pools)
+    return path
+
+
+def test_a_share_comes_and_goes() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        assert share.serving
+        state = await share.state()
+        assert (state.status, state.worker_deaths, state.recoveries) == ("ok", 0, 0)
+        assert [worker.pid for worker in state.workers] == [7]
+        assert path.pools[0].options.workers == 2
+
+    assert serving(act).log == ["mount", "unmount", "close"]
+
+
+def test_a_worker_s_death_and_the_recovery_are_told() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        pool = path.pools[0]
+        pool.tell(WorkerDied(7, "was killed by SIGKILL"))
+        state = await share.state()
+        assert (state.status, state.worker_deaths) == ("degraded", 1)
+        assert "SIGKILL" in state.reason
+        pool.tell(PoolRecovered(12.5, 1))
+        state = await share.state()
+        assert (state.status, state.reason, state.recoveries, state.last_recovery_ms) == ("ok", "", 1, 12.5)
+
+    serving(act)
+
+
+def test_workers_that_keep_dying_are_told() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        path.pools[0].tell(PoolDegraded("they end at once", 3))
+        state = await share.state()
+        assert (state.status, state.reason) == ("degraded", "they end at once")
+
+    serving(act)
+
+
+def test_a_pool_process_that_dies_is_started_again_on_the_same_mount() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        path.pools[0].die()
+        await until(lambda: not share.serving)
+        assert (await share.state()).status == "degraded"
+        await until(lambda: share.serving)
+        state = await share.state()
+        assert (state.status, state.recoveries) == ("ok", 1)
+        assert state.last_recovery_ms is not None
+        assert path.pools[0].starts == 2
+
+    assert serving(act).log == ["mount", "unmount", "close"]
+
+
+def test_a_pool_process_that_keeps_dying_is_started_ever_later() -> None:
+    async def act(_: ServedShare, path: FakePath) -> None:
+        pool = path.pools[0]
+        began = time.monotonic()
+        for starts in (2, 3, 4):
+            pool.die()
+            await until(lambda starts=starts: pool.starts == starts)  # type: ignore[misc]
+        assert time.monotonic() - began >= 0.1 + 0.2 + 0.4
+
+    serving(act)
+
+
+def test_a_share_closed_while_its_pool_is_down_starts_none() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        path.pools[0].die()
+        await until(lambda: not share.serving)
+
+    assert serving(act).pools[0].starts == 1
+
+
+def test_another_number_of_workers_needs_no_unmount() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        await share.resize(Wanted("a", "/srv/a", WANTED.identity, workers=5))
+        assert not share.serving
+        await until(lambda: share.serving)
+        assert (await share.state()).recoveries == 0
+        assert len(path.pools) == 1
+        assert path.pools[0].options.workers == 5
+        assert share.wanted.workers == 5
+
+    assert serving(act).log == ["mount", "unmount", "close"]
+
+
+def test_a_mount_in_use_is_tried_again() -> None:
+    async def act(_: ServedShare, path: FakePath) -> None:
+        path.busy = 2
+
+    assert serving(act).log == ["mount", "unmount", "unmount", "unmount", "close"]
+
+
+def test_a_mount_in_use_for_too_long_is_cut_off() -> None:
+    async def act(_: ServedShare, path: FakePath) -> None:
+        path.busy = 10**6
+
+    log = serving(act).log
+    assert log[-2:] == ["detach", "close"]
+    assert log.count("unmount") > 3
+
+
+def test_a_mount_that_is_gone_is_reported() -> None:
+    lost: list[bool] = []
+
+    async def act(share: ServedShare, path: FakePath) -> None:
+        path.pools[0].tell(PoolDisconnected())
+        await until(lambda: lost)
+        assert (await share.state()).status == "failed"
+
+    serving(act, lost=lambda: lost.append(True))
+
+
+def test_a_source_that_is_missing_leaves_nothing() -> None:
+    path = FakePath()
+    path.refuses = True
+    with pytest.raises(SourceError):
+        asyncio.run(ServedShare(WANTED, PoolOptions(), lambda: None).open(path, Path("/exports/a"), 5))
+    assert path.log == []
+
+
+def test_workers_that_never_serve_leave_nothing() -> None:
+    path = FakePath()
+    path.ready = False
+    with pytest.raises(MountError, match="do not serve within"):
+        asyncio.run(ServedShare(WANTED, PoolOptions(), lambda: None).open(path, Path("/exports/a"), 0.1))
+    assert path.log == ["mount", "unmount", "close"]
+    assert path.pools[0].closed
+
+
+def test_a_cancelled_start_leaves_nothing() -> None:
+    path = FakePath()
+    path.ready = False
+
+    async def body() -> None:
+        opening = asyncio.create_task(
+            ServedShare(WANTED, PoolOptions(), lambda: None).open(path, Path("/exports/a"), 60)
+        )
+        await until(lambda: path.pools)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    asyncio.run(body())
+    assert path.log == ["mount", "unmount", "close"]
