@@ -40,6 +40,11 @@ def start(compose: Compose, api_port: int) -> Rest:
     """
     with step("Starting the container"):
         compose.run("up", "--detach", "--no-build")
+    return connect(compose, api_port)
+
+
+def connect(compose: Compose, api_port: int) -> Rest:
+    """Wait until the container is ready and return its API with the token. Raises ApiError with the container's log."""
     rest = Rest(api_port)
     with step("Waiting until the appliance is ready"):
         try:

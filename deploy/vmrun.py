@@ -16,7 +16,7 @@ def vm_run(script: Path, files: Path | None) -> int:
     """Run a script as root in such a machine, streaming what it prints, and return its status.
 
     The machine is off when this returns or raises. Raises VmLostError if it was lost, so that nothing is known of the
-    script; other DeployErrors if it could not be brought up. A failure says where the serial log is and what repeats it.
+    script; other DeployErrors if it could not be brought up. A failure says where its log is and what repeats it.
     """
     content = _read(script)
     if files is not None and not files.is_dir():

@@ -37,6 +37,7 @@ class ImageDisks:
 
     system: SystemDisk
     rest: Path | None
+    image_key: str
 
     @property
     def drives(self) -> tuple[Path, ...]:
@@ -51,10 +52,10 @@ def image_disks(cache: Cache, image: Image) -> ImageDisks:
     packages = cache.get("packages", key, lambda home: _make_packages_disk(system, image, home))
     loaded = json.loads((packages / "loaded.json").read_text())
     if loaded["image"] == image.key:
-        return ImageDisks(SystemDisk.within(packages), None)
+        return ImageDisks(SystemDisk.within(packages), None, image.key)
     rest = cache.get("rest", digest([key, loaded["image"], image.key]),
                      lambda home: without_layers(image.archive, loaded["layers"], home / "rest.tar"))
-    return ImageDisks(SystemDisk.within(packages), rest / "rest.tar")
+    return ImageDisks(SystemDisk.within(packages), rest / "rest.tar", image.key)
 
 
 def wait_for_docker(vm: Vm) -> None:

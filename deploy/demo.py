@@ -1,0 +1,80 @@
+"""The share that `make up` makes, and the proof that it works: a file that goes to the source and back over NFS."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from deploy.commands import run
+from deploy.console import step
+from deploy.errors import DeployError
+from deploy.places import Place
+from deploy.rest import Json, Rest
+
+NAME = "demo"
+SOURCE = "/srv/demo"  # in the container, and below HOLDFAST_SOURCES where it runs
+README = b"""This directory is shared over NFS by Holdfast. `make up` made it to have something to show.
+What is written here is seen by NFS clients, and the other way round.
+"""
+TRIED = "written-by-an-nfs-client"
+SIZE = 1 << 20
+
+
+class RoundTripError(DeployError):
+    """What came out over NFS was not what had gone in."""
+
+    code = "round-trip"
+
+
+def make_source(place: Place, directory: str) -> None:
+    """Make the directory that is shared, with something in it."""
+    place.execute(("mkdir", "--parents", directory))
+    place.execute(("tee", f"{directory}/README"), README)
+
+
+def make_share(rest: Rest, clients: list[Json]) -> None:
+    """Have the appliance share that directory. Raises ApiError."""
+    rest.create_share({"name": NAME, "source": SOURCE, "clients": clients})
+
+
+def mount_options(port: int) -> str:
+    """Return the options with which a client mounts from a port."""
+    return "vers=4.2" if port == 2049 else f"vers=4.2,port={port}"
+
+
+def try_with_kernel(place: Place, server: str, port: int, directory: str) -> None:
+    """Write and read with the kernel's NFS client of a place. Raises CommandError, RoundTripError."""
+    with step("Writing and reading a file over NFS"):
+        mountpoint = place.execute(("mktemp", "--directory")).strip()
+        place.execute(("mount", "-t", "nfs4", "-o", mount_options(port), f"{server}:/{NAME}", mountpoint))
+        try:
+            data = os.urandom(SIZE)
+            place.execute(("tee", f"{mountpoint}/{TRIED}"), data)
+            place.execute(("sync", f"{mountpoint}/{TRIED}"))
+            _compare(place, f"{directory}/{TRIED}", data)
+            _compare(place, f"{mountpoint}/README", README)
+        finally:
+            place.execute(("umount", mountpoint))
+            place.execute(("rmdir", mountpoint))
+
+
+def try_with_library(place: Place, port: int, directory: str) -> None:
+    """Write and read from this machine through a forwarded port, with a client that is no part of a kernel (libnfs)."""
+    url = f"nfs://127.0.0.1/{NAME}/from-outside?version=4&nfsport={port}"
+    with step("Writing and reading a file from this machine"), tempfile.TemporaryDirectory() as temporary:
+        data = os.urandom(SIZE)
+        sent, received = Path(temporary) / "sent", Path(temporary) / "received"
+        sent.write_bytes(data)
+        run(("nfs-cp", str(sent), url))
+        run(("nfs-cp", url, str(received)))
+        _compare(place, f"{directory}/from-outside", data)
+        if received.read_bytes() != data:
+            raise RoundTripError(f"what was read from {url} is not what had been written")
+
+
+def _compare(place: Place, path: str, data: bytes) -> None:
+    there = place.execute(("sha256sum", path)).split()[0]
+    if there != hashlib.sha256(data).hexdigest():
+        raise RoundTripError(f"{path} has not the bytes that it should have")
