@@ -13,6 +13,7 @@ from appliance.logs import facts
 
 _LOG = facts(__name__)
 # The programs of nfs-utils and util-linux; nothing of the environment but this is passed on.
+_KILL_SECONDS = 1.0
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
@@ -57,8 +58,7 @@ async def complete(argv: Sequence[str], *, stdin: str = "", timeout: float = 60.
     try:
         output, errors = await asyncio.wait_for(process.communicate(stdin.encode()), timeout)
     except (TimeoutError, asyncio.CancelledError) as error:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        await _kill(process)
         if isinstance(error, asyncio.CancelledError):
             raise
         _LOG.error("a program hangs", command=shlex.join(argv), seconds=timeout)
@@ -69,6 +69,13 @@ async def complete(argv: Sequence[str], *, stdin: str = "", timeout: float = 60.
         output.decode(errors="surrogateescape"),
         errors.decode(errors="replace").strip(),
     )
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError, TimeoutError):
+        process.kill()
+        # Not for ever: a process that waits in the kernel for a dead filesystem does not end.
+        await asyncio.wait_for(process.wait(), _KILL_SECONDS)
 
 
 def failure(argv: Sequence[str], reason: str) -> CommandError:
