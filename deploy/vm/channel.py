@@ -19,9 +19,10 @@ from deploy.errors import CommandError, VmLostError
 
 LOST = 255  # ssh's own status for a broken connection, which a command may return as well
 GRACE_SECONDS = 60.0
+LAB = "/run/lab"  # the machine's directory for scripts, made by its init
 # The script is copied in first and only then run, so that its standard input is its own and its language is free.
 # Its status is written down there: with it a script that returns 255 is told from a connection that broke.
-REMOTE = """f=/run/lab/{job}; cat > $f && chmod 700 $f && cd /root && . /run/lab/environment
+REMOTE = """f={lab}/{job}; cat > $f && chmod 700 $f && . {lab}/environment
 timeout --kill-after=10 {timeout} $f < /dev/null; s=$?; echo $s > $f.status; exit $s"""
 
 
@@ -77,9 +78,9 @@ class Channel:
     def _run(self, script: str | bytes, timeout: float, stdout: int | IO[bytes] | None,
                  stderr: int | IO[bytes] | None) -> tuple[bytes, int]:
         job = f"job-{secrets.token_hex(6)}"
-        remote = REMOTE.format(job=job, timeout=f"{timeout:.1f}")
+        remote = REMOTE.format(lab=LAB, job=job, timeout=f"{timeout:.1f}")
         try:
-            done = subprocess.run([*self.argv(), remote], input=_executable(script), stdout=stdout, stderr=stderr,
+            done = subprocess.run([*self.argv(), remote], input=executable(script), stdout=stdout, stderr=stderr,
                                   timeout=timeout + GRACE_SECONDS if timeout else None, check=False)
         except subprocess.TimeoutExpired as expired:
             raise VmLostError(f"the virtual machine did not stop a script after its {timeout:.0f} s") from expired
@@ -88,12 +89,13 @@ class Channel:
         return done.stdout or b"", done.returncode
 
     def _confirm(self, job: str) -> None:
-        asked = subprocess.run([*self.argv(), f"cat /run/lab/{job}.status"], stdin=subprocess.DEVNULL,
+        asked = subprocess.run([*self.argv(), f"cat {LAB}/{job}.status"], stdin=subprocess.DEVNULL,
                                capture_output=True, text=True, check=False)
         if asked.stdout.strip() != str(LOST):
             raise VmLostError("the connection to the virtual machine broke", asked.stderr.strip())
 
 
-def _executable(script: str | bytes) -> bytes:
+def executable(script: str | bytes) -> bytes:
+    """Return a script as an executable file has it: in bash, unless it says its language."""
     data = script.encode(errors="surrogateescape") if isinstance(script, str) else script
     return data if data.startswith(b"#!") else b"#!/bin/bash\n" + data

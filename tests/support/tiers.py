@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _FUSE_COMMANDS = ("mkfs.ext4", "e2fsck", "mount", "umount", "setfacl", "getfacl")
+_VM_COMMANDS = ("qemu-system-x86_64", "mmdebstrap", "buildah", "mke2fs", "ssh")
 
 
 def fuse_obstacle() -> str | None:
@@ -24,5 +25,15 @@ def fuse_obstacle() -> str | None:
     return None
 
 
+def vm_obstacle() -> str | None:
+    """Return what keeps the VM tier from running here, None when nothing does."""
+    if os.geteuid() != 0:
+        return "the VM tier needs root: it makes a system image from Debian's packages"
+    missing = [command for command in _VM_COMMANDS if shutil.which(command) is None]
+    if missing:
+        return f"the VM tier needs {', '.join(missing)}: make test installs them"
+    return None
+
+
 # Tier's marker -> what stands in its way. A tier without an entry always runs.
-OBSTACLES: dict[str, Callable[[], str | None]] = {"fuse": fuse_obstacle}
+OBSTACLES: dict[str, Callable[[], str | None]] = {"fuse": fuse_obstacle, "vm": vm_obstacle}

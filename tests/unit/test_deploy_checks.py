@@ -1,0 +1,37 @@
+"""A skipped test has not passed, unless the README says that it does not run everywhere."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.checks import Skipped, unnamed_skips
+from deploy.engine import kernel_version
+from deploy.running import Running, forget, load, token_file
+
+REPORT = """<testsuites><testsuite>
+<testcase classname="tests.a" name="runs"/>
+<testcase classname="tests.a" name="named"><skipped message="needs a second machine"/></testcase>
+<testcase classname="tests.a" name="unnamed"><skipped message="felt like it"/></testcase>
+<testcase classname="tests.a" name="silent"><skipped/></testcase>
+</testsuite></testsuites>"""
+
+
+def test_only_skips_that_the_readme_names_are_accepted() -> None:
+    assert unnamed_skips(REPORT, "One test needs a second machine.") == [
+        Skipped("tests.a::unnamed", "felt like it"), Skipped("tests.a::silent", "")]
+
+
+def test_a_kernels_version() -> None:
+    assert kernel_version("6.12.107+deb13-amd64") == (6, 12)
+    assert kernel_version("6.9.0") == (6, 9)
+    assert kernel_version("weird") == (0, 0)
+
+
+def test_what_runs_is_remembered_with_a_private_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert load() is None
+    Running("vm", 2049, 8081, "key").save("secret")
+    assert load() == Running("vm", 2049, 8081, "key")
+    assert (token_file().read_text(), token_file().stat().st_mode & 0o777) == ("secret\n", 0o600)
+    forget()
+    assert load() is None
