@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -18,116 +16,16 @@ from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import (
     PoolDegraded,
     PoolDisconnected,
-    PoolEvent,
-    PoolReady,
     PoolRecovered,
-    PoolStatus,
     WorkerDied,
 )
-from appliance.fuse.scoreboard import WorkerStatus
 from appliance.store import Fsid, Identity
-from appliance.supervisor.datapath import DataPath, Mounted, Pool
+from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.plan import Wanted
 from appliance.supervisor.served import ServedShare
+from tests.support.played import FakePath
 
-WANTED = Wanted("a", "/srv/a", Identity(Fsid(UUID(int=1)), CodecChoice(Kind.INO32), b"key"), workers=2)
-
-
-class FakePool:
-    """A pool process that is a socket pair and a list of what it has to tell."""
-
-    pid = 1
-
-    def __init__(self, options: PoolOptions, *, ready: bool = True) -> None:
-        self.options = options
-        self.starts = 0
-        self.closed = False
-        self._ready = ready
-        self._events: list[PoolEvent] = []
-        self._dead = False
-        self._ours, self._theirs = socket.socketpair()
-
-    def start(self) -> None:
-        self.starts += 1
-        self._ours.close()
-        self._theirs.close()
-        self._ours, self._theirs = socket.socketpair()
-        self._dead = False
-        if self._ready:
-            self.tell(PoolReady(self.options.workers))
-
-    def tell(self, *events: PoolEvent) -> None:
-        self._events += events
-        self._theirs.send(b"x")
-
-    def die(self) -> None:
-        self._dead = True
-        self._theirs.send(b"x")
-
-    def fileno(self) -> int:
-        return self._ours.fileno()
-
-    def receive(self) -> list[PoolEvent] | None:
-        events, self._events = self._events, []
-        if self._dead:
-            return events or None  # the end stays readable, as on a socket whose other side is closed
-        self._ours.recv(4096)
-        return events
-
-    def request_status(self) -> None:
-        worker = WorkerStatus(0, 7, True, False, 5, 1, 3, 2, 4)
-        self.tell(PoolStatus([worker], 0, 0, 0))
-
-    def resize(self, workers: int) -> None:
-        self.options = replace(self.options, workers=workers)
-
-    def close(self) -> None:
-        self.closed = True
-        self._ours.close()
-        self._theirs.close()
-
-
-class FakeMount:
-    def __init__(self, path: FakePath) -> None:
-        self._path = path
-        self.closed = False
-
-    def pool(self, options: PoolOptions, key: bytes) -> Pool:
-        assert key == b"key"
-        self._path.pools.append(FakePool(options, ready=self._path.ready))
-        return self._path.pools[-1]
-
-    def unmount(self, *, lazy: bool) -> None:
-        self._path.log.append("detach" if lazy else "unmount")
-        if self._path.busy and not lazy:
-            self._path.busy -= 1
-            raise MountError("in use", code="busy")
-
-    def close(self) -> None:
-        self.closed = True
-        self._path.log.append("close")
-
-
-class FakePath:
-    def __init__(self) -> None:
-        self.pools: list[FakePool] = []
-        self.log: list[str] = []
-        self.busy = 0
-        self.ready = True
-        self.refuses = False
-
-    def mount(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
-        assert (name, source, mountpoint, codec.kind) == ("a", Path("/srv/a"), Path("/exports/a"), Kind.INO32)
-        if self.refuses:
-            raise SourceError("gone", code="source-missing")
-        self.log.append("mount")
-        return FakeMount(self)
-
-    def prove(self, source: Path) -> CodecChoice:
-        raise NotImplementedError
-
-    def unmount_stray(self, path: Path) -> None:
-        raise NotImplementedError
+WANTED = Wanted("a", "/srv/a", Identity(Fsid(UUID(int=1)), CodecChoice(Kind.INO32), bytes(32)), workers=2)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -266,7 +164,7 @@ def test_a_mount_that_is_gone_is_reported() -> None:
 
 def test_a_source_that_is_missing_leaves_nothing() -> None:
     path = FakePath()
-    path.refuses = True
+    path.missing = {Path("/srv/a")}
     with pytest.raises(SourceError):
         asyncio.run(ServedShare(WANTED, PoolOptions(), lambda: None).open(path, Path("/exports/a"), 5))
     assert path.log == []

@@ -1,0 +1,118 @@
+"""A data path that only pretends: for tests of what the supervisor makes of mounts, pools and their failures."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+from appliance.errors import MountError, SourceError
+from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.pool_config import PoolOptions
+from appliance.fuse.pool_events import PoolEvent, PoolReady, PoolStatus
+from appliance.fuse.scoreboard import WorkerStatus
+from appliance.supervisor.datapath import Mounted, Pool
+
+
+class FakePool:
+    """A pool process that is a socket pair and a list of what it has to tell."""
+
+    pid = 1
+
+    def __init__(self, options: PoolOptions, *, ready: bool = True) -> None:
+        self.options = options
+        self.starts = 0
+        self.closed = False
+        self._ready = ready
+        self._events: list[PoolEvent] = []
+        self._dead = False
+        self._ours, self._theirs = socket.socketpair()
+
+    def start(self) -> None:
+        self.starts += 1
+        self._ours.close()
+        self._theirs.close()
+        self._ours, self._theirs = socket.socketpair()
+        self._dead = False
+        if self._ready:
+            self.tell(PoolReady(self.options.workers))
+
+    def tell(self, *events: PoolEvent) -> None:
+        self._events += events
+        self._theirs.send(b"x")
+
+    def die(self) -> None:
+        self._dead = True
+        self._theirs.send(b"x")
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    def receive(self) -> list[PoolEvent] | None:
+        events, self._events = self._events, []
+        if self._dead:
+            return events or None  # the end stays readable, as on a socket whose other side is closed
+        self._ours.recv(4096)
+        return events
+
+    def request_status(self) -> None:
+        worker = WorkerStatus(0, 7, True, False, 5, 1, 3, 2, 4)
+        self.tell(PoolStatus([worker], 0, 0, 0))
+
+    def resize(self, workers: int) -> None:
+        self.options = replace(self.options, workers=workers)
+
+    def close(self) -> None:
+        self.closed = True
+        self._ours.close()
+        self._theirs.close()
+
+
+class FakeMount:
+    """A mount that is an entry in its data path's log."""
+
+    def __init__(self, path: FakePath, mountpoint: Path) -> None:
+        self._path = path
+        self._mountpoint = mountpoint
+
+    def pool(self, options: PoolOptions, key: bytes) -> Pool:
+        assert len(key) == 32
+        self._path.pools.append(FakePool(options, ready=self._path.ready))
+        return self._path.pools[-1]
+
+    def unmount(self, *, lazy: bool) -> None:
+        self._path.log.append("detach" if lazy else "unmount")
+        if self._path.busy and not lazy:
+            self._path.busy -= 1
+            raise MountError("in use", code="busy")
+        self._path.mounts.discard(self._mountpoint)
+
+    def close(self) -> None:
+        self._path.log.append("close")
+
+
+class FakePath:
+    """Mounts whatever is not among `missing`, and remembers what was done."""
+
+    def __init__(self) -> None:
+        self.pools: list[FakePool] = []
+        self.mounts: set[Path] = set()
+        self.log: list[str] = []
+        self.missing: set[Path] = set()
+        self.busy = 0
+        self.ready = True
+
+    def mount(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
+        assert mountpoint.name == name
+        assert codec == self.prove(source)
+        self.log.append("mount")
+        self.mounts.add(mountpoint)
+        return FakeMount(self, mountpoint)
+
+    def prove(self, source: Path) -> CodecChoice:
+        if source in self.missing:
+            raise SourceError(f"the source {source} does not exist", code="source-missing")
+        return CodecChoice(Kind.INO32)
+
+    def unmount_stray(self, path: Path) -> None:
+        self.mounts.remove(path)

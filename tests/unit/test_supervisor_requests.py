@@ -1,0 +1,379 @@
+"""Requests, reconciling and carrying out plans: all but the data path and the NFS server are real."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.control import (
+    CreateShare,
+    DeleteShare,
+    Done,
+    GetReadiness,
+    GetShare,
+    ListShares,
+    ReadinessReply,
+    Reply,
+    ShareReply,
+    SharesReply,
+    ShareView,
+    UpdateShare,
+)
+from appliance.errors import CommandError, RequestError
+from appliance.model import Client, Share, ShareChanges
+from appliance.nfs.server import Exported, NfsServer
+from appliance.settings import Settings
+from appliance.store import Store
+from appliance.supervisor import mountinfo
+from appliance.supervisor.executor import Executor
+from appliance.supervisor.nfs_side import NfsSide
+from appliance.supervisor.reconciler import Reconciler
+from appliance.supervisor.requests import Requests
+from tests.support.played import FakePath
+
+CLIENTS = (Client(network="10.0.0.0/8"),)
+
+
+class FakeServer(NfsServer):
+    """An NFS server that is two variables."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.running = 0
+        self.there = Exported()
+        self.unserved: list[Path] = []
+        self.released: list[Path] = []
+        self.broken = ""
+
+    async def threads(self) -> int:
+        return self.running
+
+    async def set_threads(self, threads: int) -> None:
+        self.running = threads
+
+    def exported(self) -> Exported:
+        return self.there
+
+    async def export(self, wanted: Exported, unserved: Collection[Path]) -> None:
+        if self.broken:
+            raise CommandError(self.broken, "hint")
+        self.there, self.unserved = wanted, list(unserved)
+
+    async def release(self, path: Path) -> None:
+        assert str(path) not in {exported for exported, _ in self.there.pairs}
+        self.released.append(path)
+
+
+class FakeSide(NfsSide):
+    """An NFS side without processes."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self.server = server
+
+    async def problems(self) -> list[str]:
+        return [] if self.server.running else ["down"]  # type: ignore[attr-defined]
+
+
+class Appliance:
+    """A supervisor without processes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.settings = Settings(
+            state_dir=directory / "state", run_dir=directory / "run", exports_dir=directory / "exports"
+        )
+        self.sources = directory / "srv"
+        for name in ("state", "run", "exports", "srv/a/inner", "srv/b"):
+            (directory / name).mkdir(parents=True)
+        self.path = FakePath()
+        self.server = FakeServer(self.settings)
+        self.store = Store(self.settings.database)
+        self.executor = Executor(self.settings, self.server, self.path, lambda: self.reconciler.wake())
+        self.reconciler = Reconciler(self.settings, self.store, self.executor)
+        self.requests = Requests(
+            self.settings, self.store, self.executor, self.reconciler, FakeSide(self.server), self.path
+        )
+
+    def share(self, name: str = "a", source: str = "", **more: object) -> Share:
+        source = source or str(self.sources / name)
+        return Share.model_validate({"name": name, "source": source, "clients": CLIENTS, **more})
+
+    async def create(self, name: str = "a", source: str = "", **more: object) -> ShareView:
+        return view(await self.requests.answer(CreateShare(share=self.share(name, source, **more))))
+
+    async def change(self, name: str, **changes: object) -> ShareView:
+        request = UpdateShare(name=name, changes=ShareChanges.model_validate(changes))
+        return view(await self.requests.answer(request))
+
+    def snapshot(self) -> object:
+        return self.store.shares(), self.server.there, set(self.path.mounts), list(self.path.log)
+
+
+def view(reply: Reply) -> ShareView:
+    assert isinstance(reply, ShareReply)
+    return reply.share
+
+
+@asynccontextmanager
+async def running(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Appliance]:
+    appliance = Appliance(directory)
+    mounts = appliance.path.mounts
+    monkeypatch.setattr(
+        mountinfo, "below", lambda _: [mountinfo.Mount(path, "fuse.holdfast", path.name) for path in mounts]
+    )
+    monkeypatch.setattr(mountinfo, "mounted", lambda path, _: path in mounts)
+    try:
+        await appliance.reconciler.reconcile()
+        yield appliance
+    finally:
+        await appliance.reconciler.shut_down()
+        appliance.store.close()
+    assert mounts == set()
+    assert appliance.server.running == 0
+    assert appliance.server.there.pairs == frozenset()
+
+
+Body = Callable[[Appliance], Awaitable[None]]
+
+
+@pytest.fixture
+def act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Body], None]:
+    """Run a body in an appliance; when it ends, nothing may be left of it."""
+
+    async def run(body: Body) -> None:
+        async with running(tmp_path, monkeypatch) as appliance:
+            await body(appliance)
+
+    return lambda body: asyncio.run(run(body))
+
+
+Act = Callable[[Body], None]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_a_share_is_served_by_the_time_it_is_answered(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        made = await appliance.create()
+        assert made.state.status == "ok"
+        assert (made.nfs_paths.v4, made.nfs_paths.v3) == ("/a", None)
+        assert (str(appliance.settings.exports_dir / "a"), "10.0.0.0/8") in appliance.server.there.pairs
+        assert str(made.fsid) in appliance.server.there.text
+        assert view(await appliance.requests.answer(GetShare(name="a"))) == made
+        listed = await appliance.requests.answer(ListShares())
+        assert listed == SharesReply(shares=(made,))
+
+    act(body)
+
+
+def test_a_share_that_is_removed_leaves_nothing_and_may_come_back(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        first = await appliance.create()
+        await appliance.create("b")
+        assert await appliance.requests.answer(DeleteShare(name="a")) == Done()
+        assert appliance.path.mounts == {appliance.settings.exports_dir / "b"}
+        assert appliance.server.released == [appliance.settings.exports_dir / "a"]
+        assert (await appliance.create()).fsid == first.fsid
+
+    act(body)
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("srv/missing", "source-missing"),
+        ("srv/a", "source-overlaps"),
+        ("srv/a/inner", "source-overlaps"),
+        ("srv", "source-overlaps"),
+        ("link/inner", "source-overlaps"),
+        ("state", "source-reserved"),
+        ("exports/a", "source-reserved"),
+        ("", "source-reserved"),
+    ],
+)
+def test_a_source_that_cannot_be_served_is_refused_and_nothing_changes(
+    act: Act, tmp_path: Path, source: str, code: str
+) -> None:
+    async def body(appliance: Appliance) -> None:
+        (tmp_path / "link").symlink_to(appliance.sources / "a")
+        await appliance.create("a")
+        await appliance.create("b")
+        appliance.path.missing = {tmp_path / "srv/missing"}
+        before = appliance.snapshot()
+        for attempt in (
+            appliance.create("new", str(tmp_path / source)),
+            appliance.change("b", source=str(tmp_path / source)),
+        ):
+            with pytest.raises(RequestError) as caught:
+                await attempt
+            assert (caught.value.code, caught.value.field) == (code, "source")
+        assert appliance.snapshot() == before
+
+    act(body)
+
+
+def test_a_name_that_is_taken_is_refused_before_its_source_is_looked_at(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        before = appliance.snapshot()
+        with pytest.raises(RequestError) as caught:
+            await appliance.create("a", "/nowhere")
+        assert caught.value.code == "share-exists"
+        assert appliance.snapshot() == before
+
+    act(body)
+
+
+def test_what_does_not_exist_is_not_found(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        for attempt in (
+            appliance.requests.answer(GetShare(name="a")),
+            appliance.requests.answer(DeleteShare(name="a")),
+            appliance.change("a", enabled=False),
+        ):
+            with pytest.raises(RequestError) as caught:
+                await attempt
+            assert caught.value.code == "share-not-found"
+
+    act(body)
+
+
+def test_new_clients_disturb_no_mount(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create()
+        changed = await appliance.change("a", clients=[{"host": "other", "access": "rw"}])
+        assert changed.clients[0].address == "other"
+        assert appliance.path.log == ["mount"]
+        assert {client for _, client in appliance.server.there.pairs} == {"other"}
+
+    act(body)
+
+
+def test_another_source_is_another_share_to_its_clients(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        first = await appliance.create()
+        moved = await appliance.change("a", source=str(appliance.sources / "b"))
+        assert moved.fsid != first.fsid
+        assert appliance.path.log == ["mount", "unmount", "close", "mount"]
+        assert str(first.fsid) not in appliance.server.there.text
+
+    act(body)
+
+
+def test_a_disabled_share_is_not_served(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        made = await appliance.create()
+        assert (await appliance.change("a", enabled=False)).state.status == "disabled"
+        assert appliance.path.mounts == set()
+        again = await appliance.change("a", enabled=True)
+        assert (again.state.status, again.fsid) == ("ok", made.fsid)
+
+    act(body)
+
+
+def test_a_failed_share_tells_why_stays_exported_and_comes_back(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        await appliance.create("b")
+        appliance.path.missing = {appliance.sources / "a"}
+        lost = appliance.executor.served["a"]
+        appliance.path.mounts.discard(appliance.settings.exports_dir / "a")
+        await appliance.reconciler.attempt()
+        assert "a" not in appliance.executor.served
+        assert lost is not None
+        failed = view(await appliance.requests.answer(GetShare(name="a")))
+        assert failed.state.status == "failed"
+        assert "does not exist" in failed.state.reason
+        # Its clients are to wait, not to be told ESTALE.
+        assert str(failed.fsid) in appliance.server.there.text
+        assert view(await appliance.requests.answer(GetShare(name="b"))).state.status == "ok"
+        readiness = await appliance.requests.answer(GetReadiness())
+        assert isinstance(readiness, ReadinessReply)
+        assert (readiness.readiness.ready, readiness.readiness.shares_ready) == (False, 1)
+        appliance.path.missing = set()
+        loop = asyncio.create_task(appliance.reconciler.run())
+        await until(lambda: "a" in appliance.executor.served)
+        loop.cancel()
+
+    act(body)
+
+
+def test_a_failed_share_is_not_tried_before_its_time(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        appliance.path.missing = {appliance.sources / "a"}
+        appliance.path.mounts.clear()
+        await appliance.reconciler.attempt()
+        fault = appliance.executor.faults["a"]
+        assert fault.retry_at > time.monotonic()
+        appliance.path.missing = set()
+        await appliance.reconciler.attempt()
+        assert "a" in appliance.executor.faults
+        await appliance.change("a", workers=3)  # somebody has mended something: no waiting
+        assert appliance.executor.faults == {}
+
+    act(body)
+
+
+def test_an_nfs_server_that_fails_is_told_and_tried_again(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        appliance.server.broken = "exportfs: no room"
+        made = await appliance.create()
+        assert (made.state.status, made.state.reason) == ("failed", "exportfs: no room")
+        readiness = await appliance.requests.answer(GetReadiness())
+        assert isinstance(readiness, ReadinessReply)
+        assert "exportfs: no room" in readiness.readiness.problems
+        appliance.server.broken = ""
+        loop = asyncio.create_task(appliance.reconciler.run())
+        await until(lambda: not appliance.executor.faults)
+        loop.cancel()
+        assert view(await appliance.requests.answer(GetShare(name="a"))).state.status == "ok"
+
+    act(body)
+
+
+def test_a_mount_of_somebody_else_is_taken_away(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        appliance.path.mounts.add(appliance.settings.exports_dir / "old")
+        await appliance.reconciler.attempt()
+        assert appliance.path.mounts == set()
+
+    act(body)
+
+
+def test_shares_of_the_last_run_are_served_before_clients_are(act: Act, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        await appliance.reconciler.shut_down()
+        set_threads = appliance.server.set_threads
+
+        async def watch(threads: int) -> None:
+            seen.append((threads, len(appliance.server.there.pairs)))
+            await set_threads(threads)
+
+        appliance.server.set_threads = watch  # type: ignore[method-assign]
+        await appliance.reconciler.reconcile()
+
+    act(body)
+    assert seen[0] == (8, 2)
+    assert seen[-1][0] == 0
+
+
+def test_requests_at_once_are_carried_out_one_after_the_other(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        results = await asyncio.gather(*(appliance.create("a") for _ in range(5)), return_exceptions=True)
+        assert sum(isinstance(result, ShareView) for result in results) == 1
+        assert sum(isinstance(result, RequestError) for result in results) == 4
+        assert appliance.path.log == ["mount"]
+
+    act(body)
