@@ -34,7 +34,36 @@ def work(watch: Janitor) -> Iterator[Path]:
         yield path
 
 
-@pytest.fixture(scope="session", params=sorted(KINDS))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--filesystems",
+        default="ext4",
+        metavar="KIND,...",
+        help=f"what the FUSE tier is run on: all, or some of {', '.join(KINDS)} (default: ext4)",
+    )
+
+
+def _chosen(config: pytest.Config) -> list[str]:
+    wanted = config.getoption("--filesystems")
+    kinds = list(KINDS) if wanted == "all" else wanted.split(",")
+    if unknown := set(kinds) - KINDS.keys():
+        raise pytest.UsageError(f"--filesystems: {', '.join(sorted(unknown))} is none of {', '.join(KINDS)}")
+    return kinds
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"filesystems: {', '.join(_chosen(config))} (of {', '.join(KINDS)})"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what needs a disk on each chosen kind that the module's FILESYSTEMS, if it has any, allow."""
+    if "disk" in metafunc.fixturenames:
+        allowed = getattr(metafunc.module, "FILESYSTEMS", KINDS)
+        kinds = [kind for kind in _chosen(metafunc.config) if kind in allowed]
+        metafunc.parametrize("disk", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def disk(request: pytest.FixtureRequest, work: Path) -> Iterator[Filesystem]:
     """A filesystem of each kind, for the whole run."""
     with filesystem(request.param, work) as made:

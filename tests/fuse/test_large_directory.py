@@ -19,6 +19,8 @@ from tests.support.witness import drop_caches
 
 pytestmark = pytest.mark.fuse
 
+FILESYSTEMS = ("ext4",)  # it takes long
+
 _ENTRIES = 100_000
 _STEADY = {b"steady-%06d" % number for number in range(_ENTRIES)}
 _CHANGE_EVERY = 500  # entries read

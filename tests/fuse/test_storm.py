@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.children import Child, in_child
 from tests.support.daemon import Daemon, daemon
-from tests.support.filesystems import check_consistency, filesystem
+from tests.support.filesystems import check_ext4, filesystem
 from tests.support.janitor import Janitor
 from tests.support.model import SHARED, Model
 from tests.support.storm import Client
@@ -88,7 +88,7 @@ def test_clients_notice_nothing(
             models = _storm(WEATHERS[weather], running, record_property)
         for model in models:
             in_child(partial(_verify, model, disk.source))
-    check_consistency(disk.kind, disk.image)
+    check_ext4(disk.image)
 
 
 def _storm(weather: Weather, running: Daemon, measured: Callable[[str, object], None]) -> list[Model]:

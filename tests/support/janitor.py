@@ -2,8 +2,7 @@
 
 A process that waits for a FUSE daemon hears no signal but SIGKILL, so no timeout inside pytest can end a test whose
 daemon does not answer. The janitor can: it kills the daemon, and the kernel then fails the request with an errno.
-When the pipe from the test run closes, however that run ended, the janitor kills its daemons and demolishes its
-work directories.
+When the test run is over, however it ended, the janitor kills its daemons and demolishes its work directories.
 """
 
 from __future__ import annotations
@@ -81,17 +80,18 @@ class _Room:
 
 
 def main(owner: int) -> None:
-    """Serve the pipe on descriptor 0 until it closes, then clean up after process `owner`."""
+    """Serve the pipe on descriptor 0 until it closes or `owner` ends, then clean up after that process."""
     room = _Room()
     buffer = b""
+    ended = os.pidfd_open(owner)  # the pipe alone does not tell: children of the owner may hold it open
     while True:
         patience = max(0.0, room.deadline - time.monotonic()) if room.deadline else None
-        ready, _, _ = select.select([0], [], [], patience)
+        ready, _, _ = select.select([0, ended], [], [], patience)
         if not ready:
             room.kill_daemons("the test's time was up")
             room.deadline = 0.0
             continue
-        if not (data := os.read(0, 65536)):
+        if 0 not in ready or not (data := os.read(0, 65536)):
             break
         *lines, buffer = (buffer + data).split(b"\n")
         for line in lines:

@@ -73,8 +73,7 @@ def check_rmdir_of_the_current_directory(journal: Journal) -> None:
     journal.attempt("getcwd", os.getcwd)
     journal.attempt("create", os.mkdir, "child")
     journal.value("list", os.listdir, ".")
-    journal.attempt("stat", os.stat, ".")
-    journal.note("links", os.stat(".").st_nlink)
+    journal.stat("fstat", ".")
     journal.attempt("up", os.chdir, "..")
 
 

@@ -71,7 +71,8 @@ def attributes(found: os.stat_result) -> dict[str, object]:
         "mode": f"{stat.filemode(found.st_mode)} {found.st_mode:o}",
         "links": found.st_nlink,
         "owner": (found.st_uid, found.st_gid),
-        "size": found.st_size,
+        # A directory's size is its filesystem's own affair: on xfs it depends on the inode numbers in it.
+        "size": None if stat.S_ISDIR(found.st_mode) else found.st_size,
         "device": (os.major(found.st_rdev), os.minor(found.st_rdev)),
     }
 
@@ -91,7 +92,8 @@ def snapshot(top: bytes) -> dict[bytes, dict[str, object]]:
             entry["content"] = _digest(path)
         elif stat.S_ISLNK(seen.st_mode):
             entry["target"] = os.readlink(path)
-        names = os.listxattr(path, follow_symlinks=False)
+        # Root alone sees trusted ones, and only where the whole way down has CAP_SYS_ADMIN.
+        names = [name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith("trusted.")]
         entry["xattrs"] = {name: os.getxattr(path, name, follow_symlinks=False) for name in sorted(names)}
     return dict(sorted(found.items()))
 

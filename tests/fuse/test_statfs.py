@@ -1,0 +1,31 @@
+"""The mount's free space is the source's, now and not a while ago."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.support.daemon import Daemon
+from tests.support.filesystems import Filesystem
+
+pytestmark = pytest.mark.fuse
+
+_SIZE = 20_000_000
+
+
+def _free(path: str | os.PathLike[str]) -> int:
+    found = os.statvfs(path)
+    return found.f_bfree * found.f_frsize
+
+
+def test_free_space_follows_use(disk: Filesystem, shared_daemon: Daemon) -> None:
+    before = _free(shared_daemon.mountpoint)
+    path = shared_daemon.mountpoint / "statfs"
+    with path.open("wb") as file:
+        file.write(os.urandom(_SIZE))
+        os.fsync(file.fileno())
+    behind, mounted = _free(disk.source), _free(shared_daemon.mountpoint)
+    assert abs(mounted - behind) < _SIZE // 10, "the filesystem frees and allocates a little in the background"
+    assert mounted < before - _SIZE // 2
+    path.unlink()
