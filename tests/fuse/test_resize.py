@@ -15,6 +15,7 @@ from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolReady, PoolStatus
 from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.source import Source
+from tests.support.children import Child
 from tests.support.filesystems import Filesystem
 
 pytestmark = pytest.mark.fuse
@@ -41,21 +42,36 @@ def pool(disk: Filesystem, work: Path) -> Iterator[PoolProcess]:
 
 
 def test_unlinked_open_files_live_on_with_more_workers(pool: PoolProcess, disk: Filesystem, work: Path) -> None:
-    mountpoint = work / f"{disk.kind}.resize"
-    with (mountpoint / "unlinked").open("w+b", buffering=0) as file:
-        file.write(b"first")
-        (mountpoint / "unlinked").unlink()
+    path = work / f"{disk.kind}.resize" / "unlinked"
+    held, release = os.pipe()
+    told, tell = os.pipe()
+
+    def hold() -> int:
+        """Keep an unlinked file open, and write to it when told."""
+        with path.open("w+b", buffering=0) as file:
+            file.write(b"first")
+            path.unlink()
+            os.write(release, b".")
+            os.read(told, 1)
+            return os.pwrite(file.fileno(), b"second", 0)
+
+    # Not here: this process starts the pool process, and closing a file on the mount on the way would wait for it.
+    with Child(hold) as client:
+        os.read(held, 1)
         time.sleep(0.3)  # until the keeper has decided
         pool.receive()
         pool.resize(5)
         pool.start()
         assert _await(pool, PoolReady) == PoolReady(5)
-        assert os.pwrite(file.fileno(), b"second", 0) == 6
+        os.write(tell, b".")
         pool.request_status()
         status = _await(pool, PoolStatus)
         assert isinstance(status, PoolStatus)
         assert len(status.workers) == 5
         assert status.kept_inodes == 1
+        assert client.result() == 6
+    for descriptor in (held, release, told, tell):
+        os.close(descriptor)
 
 
 def _await(pool: PoolProcess, kind: type) -> object:
