@@ -22,7 +22,6 @@ from deploy.vm.session import Vm, boot, find
 API_PORT = 8080
 NFS_PORT = 2049
 CLIENT_PACKAGES = ("nfs-common",)
-LIBRARY_PACKAGES = ("libnfs-utils",)
 
 
 def up() -> int:
@@ -83,7 +82,7 @@ def _clients_on_engine(compose: Compose) -> list[Json]:
 
 def _in_vm() -> None:
     require_root_on_debian()
-    install((*inside.PACKAGES, *LIBRARY_PACKAGES))
+    install(inside.PACKAGES)
     disks = inside.appliance_disks()
     running.forget()
     home = running.vm_home()
@@ -110,7 +109,7 @@ def _try_in_vm(vm: Vm, now: Running, rest: Rest) -> None:
     demo.make_source(vm.channel, demo.SOURCE)
     demo.make_share(rest, [inside.EVERYBODY])
     demo.try_with_kernel(vm.channel, inside.ADDRESS, inside.NFS_PORT, demo.SOURCE)
-    demo.try_with_library(vm.channel, now.nfs_port, demo.SOURCE)
+    demo.try_port(now.nfs_port)
     _tell(now, rest, "a virtual machine (`make shell` looks into it)")
 
 
