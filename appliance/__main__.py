@@ -11,19 +11,19 @@ import sys
 
 from appliance import logs, settings
 from appliance.errors import HoldfastError
-from appliance.supervisor.first import stay_first
+from appliance.supervisor.first import become_first
 from appliance.supervisor.service import supervise
 
 
 def main() -> int:
     """Run until told to stop and return the exit status."""
-    stay_first()
+    first = become_first()
     logs.configure("console", "info")
     log = logs.facts("holdfast")
     try:
         loaded = settings.load()
         logs.configure(loaded.log_format, loaded.log_level)
-        asyncio.run(supervise(loaded))
+        asyncio.run(supervise(loaded, first))
     except HoldfastError as error:
         log.error("cannot run", code=error.code, reason=error.message, hint=error.hint, exit_status=error.exit_code)
         return error.exit_code

@@ -37,8 +37,6 @@ class ChildSpec:
     name: str
     argv: tuple[str, ...]
     ready: Ready
-    in_nfs_namespace: bool = False
-    """Run it in the NFS side's mount namespace."""
     user: str | None = None
     """Run it as this user and the group of the same name, without any other group; None: as root."""
     pass_fds: tuple[int, ...] = ()

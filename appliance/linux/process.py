@@ -11,6 +11,7 @@ from appliance.linux import libc
 _PR_SET_NAME = 15
 _PR_CAPBSET_DROP = 24
 _PR_SET_SECUREBITS = 28
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _SECBIT_NO_SETUID_FIXUP = 1 << 2
 
@@ -43,6 +44,11 @@ def set_name(name: str) -> None:
     """Set the name that ps and the kernel's log show, cut to 15 bytes."""
     buffer = ctypes.create_string_buffer(name.encode()[:15])
     _prctl(_PR_SET_NAME, ctypes.addressof(buffer), 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of the descendants of this process whose parent ends, as process 1 is anyway."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def forbid_new_privileges() -> None:

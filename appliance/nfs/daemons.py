@@ -52,7 +52,6 @@ def _nfsdcld(settings: Settings) -> ChildSpec:
         "nfsdcld",
         ("nfsdcld", "-F", "-p", str(PIPEFS), "-s", str(settings.nfs_state_dir / "nfsdcld")),
         HoldsOpen("inotify"),
-        in_nfs_namespace=True,
     )
 
 
@@ -64,17 +63,15 @@ def _mountd(settings: Settings) -> ChildSpec:
         "rpc.mountd",
         ("rpc.mountd", "-F", "-N", "2", *version, "-p", str(settings.mountd_port)),
         HoldsOpen("/nfsd.fh/channel"),
-        in_nfs_namespace=True,
     )
 
 
 def _version_3(settings: Settings) -> list[ChildSpec]:
     return [
-        ChildSpec("rpcbind", ("rpcbind", "-w", "-f"), Accepts(RPCBIND_PORT), in_nfs_namespace=True),
+        ChildSpec("rpcbind", ("rpcbind", "-w", "-f"), Accepts(RPCBIND_PORT)),
         ChildSpec(
             "rpc.statd",
             ("rpc.statd", "-F", "-d", "-p", str(settings.statd_port)),
             Succeeds(("rpcinfo", "-T", "tcp", "127.0.0.1", "status")),
-            in_nfs_namespace=True,
         ),
     ]

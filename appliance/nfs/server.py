@@ -10,7 +10,7 @@ from pathlib import Path
 from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.nfs import daemons
-from appliance.nfs.commands import complete, failure
+from appliance.nfs.commands import complete, failure, run
 from appliance.nfs.exports import parse_etab
 from appliance.nfs.knfsd import Knfsd
 from appliance.nfs.namespace import NfsNamespace, holds_open
@@ -69,7 +69,7 @@ class NfsServer:
         `unserved` are exported paths that are not mounted now, which exportfs notes with an error and remembers.
         """
         _write(self._settings.exports_file, wanted.text)
-        argv = self._namespace.enter(["exportfs", "-ra"])
+        argv = ["exportfs", "-ra"]
         done = await complete(argv, timeout=self._settings.command_timeout)
         complaints = [line for line in done.complaint.splitlines() if not any(str(path) in line for path in unserved)]
         if complaints and done.status != 0:
@@ -81,7 +81,7 @@ class NfsServer:
 
     async def flush(self) -> None:
         """Make the kernel forget what rpc.mountd told it, and close the files it keeps open for speed."""
-        await self._namespace.run(["exportfs", "-f"])
+        await run(["exportfs", "-f"], timeout=self._settings.command_timeout)
 
     async def release(self, path: Path) -> None:
         """Take from clients what they hold at `path`, no longer exported, so that it can be unmounted."""

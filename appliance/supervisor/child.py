@@ -12,7 +12,7 @@ from appliance.children import Accepts, ChildSpec, HoldsOpen, Ready, Succeeds
 from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.nfs.commands import ENVIRONMENT, run
-from appliance.nfs.namespace import NfsNamespace, holds_open
+from appliance.nfs.namespace import holds_open
 
 _LOG = facts(__name__)
 _POLL_SECONDS = 0.02
@@ -28,13 +28,12 @@ class Child:
         self._output = asyncio.create_task(_pass_on(spec.name, process.stdout)) if process.stdout else None
 
     @classmethod
-    async def start(cls, spec: ChildSpec, namespace: NfsNamespace) -> Child:
+    async def start(cls, spec: ChildSpec) -> Child:
         """Start the process; raises CommandError when its program cannot be run."""
-        argv = namespace.enter(spec.argv) if spec.in_nfs_namespace else list(spec.argv)
         pipe = None if spec.own_log else asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
-                *argv,
+                *spec.argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=pipe,
                 stderr=asyncio.subprocess.STDOUT if pipe else None,
@@ -46,7 +45,7 @@ class Child:
                 extra_groups=[] if spec.user else None,
             )
         except OSError as error:
-            raise CommandError(f"{spec.name} cannot be started: {error}", f"is {argv[0]} installed?") from error
+            raise CommandError(f"{spec.name} cannot be started: {error}", f"is {spec.argv[0]} installed?") from error
         return cls(spec, process)
 
     @property

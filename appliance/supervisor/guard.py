@@ -9,7 +9,6 @@ import time
 from appliance.children import ChildSpec
 from appliance.errors import CommandError
 from appliance.logs import facts
-from appliance.nfs.namespace import NfsNamespace
 from appliance.supervisor.backoff import Backoff
 from appliance.supervisor.child import Child
 
@@ -19,11 +18,10 @@ _LOG = facts(__name__)
 class Guard:
     """Keeps one child running."""
 
-    def __init__(self, spec: ChildSpec, namespace: NfsNamespace, ready_timeout: float) -> None:
+    def __init__(self, spec: ChildSpec, ready_timeout: float) -> None:
         self.spec = spec
         self.problem = "not started yet"
         self.restarts = 0
-        self._namespace = namespace
         self._ready_timeout = ready_timeout
         self._backoff = Backoff()
         self._child: Child | None = None
@@ -51,7 +49,7 @@ class Guard:
         self.problem = "stopped"
 
     async def _start_child(self) -> None:
-        self._child = await Child.start(self.spec, self._namespace)
+        self._child = await Child.start(self.spec)
         try:
             await self._child.ready(self._ready_timeout)
         except CommandError:

@@ -1,23 +1,17 @@
-"""The NFS side as a whole: its namespace and the daemons in it, started in order, kept running, stopped in reverse.
-
-A daemon that ends is restarted alone. If the namespace's anchor ends, all is started anew, because nothing could enter
-the namespace any more: knfsd goes down with it, and clients reclaim what they had, as after a restart of the appliance.
-"""
+"""The NFS side as a whole: nfsd's mount and the daemons, started in order, kept running, stopped in reverse."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from appliance.errors import CommandError, HoldfastError
+from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.nfs.daemons import daemons
 from appliance.nfs.namespace import NfsNamespace
 from appliance.nfs.server import NfsServer
 from appliance.settings import Settings
-from appliance.supervisor.backoff import Backoff
+from appliance.supervisor import kernel_mounts
+from appliance.supervisor.first import FirstProcess
 from appliance.supervisor.guard import Guard
 from appliance.supervisor.threads import in_thread
 
@@ -25,48 +19,32 @@ _LOG = facts(__name__)
 
 
 class NfsSide:
-    """Starts, watches and stops what serves NFS, except nfsd's threads: those are the plan's."""
+    """Starts and stops what serves NFS, except nfsd's threads: those are the plan's."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.namespace = NfsNamespace(settings.command_timeout)
-        self.server = NfsServer(settings, self.namespace)
+    def __init__(self, settings: Settings, first: FirstProcess) -> None:
+        self.server = NfsServer(settings, NfsNamespace(first.pid, settings.command_timeout))
         self._settings = settings
+        self._first = first
         self._guards: list[Guard] = []
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        """Start the namespace and the daemons, each after the one before is ready. Raises HoldfastError."""
+        """Mount nfsd and start the daemons, each after the one before is ready. Raises HoldfastError."""
         async with AsyncExitStack() as stack:
             await in_thread(self.server.prepare)
-            stack.push_async_callback(self.namespace.stop)
-            await self.namespace.start()
-            self._guards = []
+            await in_thread(kernel_mounts.mount_pipefs)
+            stack.push_async_callback(in_thread, kernel_mounts.unmount_pipefs)
+            await in_thread(self._first.mount_nfsd)
             for spec in daemons(self._settings):
-                guard = Guard(spec, self.namespace, self._settings.ready_timeout)
+                guard = Guard(spec, self._settings.ready_timeout)
                 stack.push_async_callback(guard.stop)
                 await guard.start()
                 self._guards.append(guard)
             self._stack = stack.pop_all()
 
     async def stop(self) -> None:
-        """End the daemons and the namespace, with which nfsd goes too."""
+        """End the daemons. nfsd itself goes with the first process."""
         await self._stack.aclose()
-
-    async def watch(self, restarted: Callable[[], None]) -> None:
-        """Start all anew whenever the anchor ends, and call `restarted` then. Runs until it is cancelled."""
-        backoff = Backoff()
-        while True:
-            await self.namespace.ended()
-            delay = backoff.after_failure(time.monotonic())
-            _LOG.error("the NFS side is down and is started anew", retry_seconds=delay)
-            await self.stop()
-            await asyncio.sleep(delay)
-            try:
-                await self.start()
-            except HoldfastError as error:
-                _LOG.error("the NFS side does not start", reason=error.message, hint=error.hint)
-            else:
-                restarted()
 
     async def problems(self) -> list[str]:
         """Return what is wrong; empty if all daemons are up, the server has threads and its clients can reclaim."""

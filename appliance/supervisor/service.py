@@ -15,11 +15,12 @@ from appliance.children import Accepts, ChildSpec
 from appliance.logs import facts
 from appliance.settings import Settings
 from appliance.store import Store
-from appliance.supervisor import exports_root, preconditions, state_dir
+from appliance.supervisor import kernel_mounts, preconditions, state_dir
 from appliance.supervisor.child import python
 from appliance.supervisor.control_server import ControlServer
 from appliance.supervisor.datapath import FuseDataPath
 from appliance.supervisor.executor import Executor
+from appliance.supervisor.first import FirstProcess
 from appliance.supervisor.guard import Guard
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler
@@ -29,26 +30,28 @@ from appliance.supervisor.threads import in_thread
 _LOG = facts(__name__)
 
 
-async def supervise(settings: Settings) -> None:
+async def supervise(settings: Settings, first: FirstProcess) -> None:
     """Run the appliance until SIGTERM or SIGINT. Raises HoldfastError if it cannot be started."""
-    serving = asyncio.create_task(serve(settings), name="appliance")
+    serving = asyncio.create_task(serve(settings, first), name="appliance")
     loop = asyncio.get_running_loop()
 
-    def stop(number: signal.Signals) -> None:
-        _LOG.info("stopping", signal=number.name)
+    def stop(reason: str) -> None:
+        _LOG.info("stopping", reason=reason)
+        loop.remove_reader(first)
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
             signal.signal(each, signal.SIG_IGN)  # the order to stop has been heard; another one changes nothing
         serving.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
+        loop.add_signal_handler(number, stop, number.name)
+    loop.add_reader(first, stop, "the first process has ended, and knfsd with it")
     with contextlib.suppress(asyncio.CancelledError):
         await serving
     _LOG.info("stopped")
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, first: FirstProcess) -> None:
     """Run the appliance until it is cancelled; whatever was started by then is stopped."""
     preconditions.check(settings)
     api_user = preconditions.check_user(settings.api_user)
@@ -59,9 +62,9 @@ async def serve(settings: Settings) -> None:
         listener = preconditions.listen(str(settings.api_address), settings.api_port)
         stack.callback(listener.close)
 
-        await in_thread(lambda: exports_root.mount(settings.exports_dir))
-        stack.push_async_callback(in_thread, lambda: exports_root.unmount(settings.exports_dir))
-        nfs_side = NfsSide(settings)
+        await in_thread(lambda: kernel_mounts.mount_exports(settings.exports_dir))
+        stack.push_async_callback(in_thread, lambda: kernel_mounts.unmount_exports(settings.exports_dir))
+        nfs_side = NfsSide(settings, first)
         stack.push_async_callback(nfs_side.stop)
         await nfs_side.start()
 
@@ -74,7 +77,7 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(control.stop)
         await control.start(api_user.pw_gid)
 
-        api = Guard(api_child(settings, listener), nfs_side.namespace, settings.ready_timeout)
+        api = Guard(api_child(settings, listener), settings.ready_timeout)
         stack.push_async_callback(api.stop)
         # The API has no part in the shares' coming up, nor they in its.
         starting = _background(stack, api.start())
@@ -83,7 +86,7 @@ async def serve(settings: Settings) -> None:
         for problem in await nfs_side.problems():
             _LOG.error("the NFS side is not as it should be", problem=problem)
         _LOG.info("serving", shares=len(executor.served), failed=len(executor.faults))
-        await asyncio.gather(_background(stack, reconciler.run()), _background(stack, nfs_side.watch(reconciler.wake)))
+        await reconciler.run()
 
 
 def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import stat
 from pathlib import Path
@@ -22,7 +21,6 @@ from appliance.errors import (
 from appliance.settings import Settings
 from appliance.supervisor import preconditions, state_dir
 from appliance.supervisor.backoff import Backoff
-from appliance.supervisor.first import exit_status
 from appliance.supervisor.mountinfo import Mount, below, mounted, parse
 
 # Captured in a container; the last line is a path with a space, a tab and a backslash.
@@ -62,11 +60,6 @@ def test_back_off_doubles_and_forgets() -> None:
     assert backoff.after_failure(101) == 2
     backoff.reset()
     assert backoff.after_failure(102) == 1
-
-
-@pytest.mark.parametrize(("status", "code"), [(0, 0), (78 << 8, 78), (signal.SIGKILL, 137)])
-def test_the_first_process_ends_like_its_child(status: int, code: int) -> None:
-    assert exit_status(status) == code
 
 
 def test_a_token_is_made_once_and_guarded(tmp_path: Path) -> None:

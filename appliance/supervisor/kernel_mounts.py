@@ -1,0 +1,61 @@
+"""What the supervisor mounts beside the shares: the directory of their mount points, and rpc_pipefs."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from appliance.errors import MountError
+from appliance.linux import mounts
+from appliance.nfs.daemons import PIPEFS
+from appliance.supervisor import mountinfo
+
+EXPORTS_DEVICE = "holdfast-exports"
+_EXPORTS_OPTIONS = "mode=0755,size=1m"
+_FLAGS = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
+_HINT = "run the container with --privileged"
+
+
+def mount_exports(root: Path) -> None:
+    """Mount the tmpfs of the mount points, unless a predecessor has left it. Raises MountError.
+
+    Shared: the first process's namespace is a slave of this one and so sees what is mounted and unmounted below it.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not _is(root, "tmpfs", EXPORTS_DEVICE):
+            mounts.mount(EXPORTS_DEVICE, root, "tmpfs", _FLAGS, _EXPORTS_OPTIONS)
+        mounts.set_propagation(root, mounts.MS_SHARED)
+    except OSError as error:
+        raise MountError(f"cannot mount {root}: {error.strerror}", _HINT) from error
+
+
+def unmount_exports(root: Path) -> None:
+    """Unmount that tmpfs, and whatever is still below it."""
+    for left in reversed(mountinfo.below(root)):
+        with contextlib.suppress(OSError):
+            mounts.umount(left.path, mounts.MNT_DETACH)
+    if _is(root, "tmpfs", EXPORTS_DEVICE):
+        with contextlib.suppress(OSError):
+            mounts.umount(root, mounts.MNT_DETACH)
+
+
+def mount_pipefs() -> None:
+    """Mount rpc_pipefs, through which the kernel speaks to nfsdcld. Raises MountError."""
+    try:
+        PIPEFS.mkdir(parents=True, exist_ok=True)
+        if not _is(PIPEFS, "rpc_pipefs"):
+            mounts.mount("rpc_pipefs", PIPEFS, "rpc_pipefs", _FLAGS)
+    except OSError as error:
+        raise MountError(f"cannot mount {PIPEFS}: {error.strerror}", _HINT) from error
+
+
+def unmount_pipefs() -> None:
+    """Unmount it."""
+    with contextlib.suppress(OSError):
+        mounts.umount(PIPEFS, mounts.MNT_DETACH)
+
+
+def _is(path: Path, kind: str, device: str | None = None) -> bool:
+    found = [mount for mount in mountinfo.parse(mountinfo.MOUNTINFO.read_text()) if mount.path == path]
+    return bool(found) and found[-1].kind == kind and device in (None, found[-1].device)

@@ -1,0 +1,131 @@
+"""The first process, for real: each test runs a program that becomes one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.supervisor.first import exit_status
+
+BEGIN = """
+import os, select, signal, subprocess, sys, time
+from appliance.supervisor.first import become_first
+first = become_first()
+assert first.pid == os.getppid()
+"""
+
+
+def run(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BEGIN + script], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@contextmanager
+def started(script: str) -> Iterator[subprocess.Popen[str]]:
+    """Give a program that has printed its first line."""
+    program = subprocess.Popen([sys.executable, "-c", BEGIN + script], stdout=subprocess.PIPE, text=True)
+    try:
+        yield program
+    finally:
+        program.kill()
+        program.wait()
+        assert program.stdout
+        program.stdout.close()
+
+
+def line(program: subprocess.Popen[str]) -> str:
+    assert program.stdout
+    return program.stdout.readline().strip()
+
+
+@pytest.mark.parametrize(("status", "code"), [(0, 0), (78 << 8, 78), (signal.SIGKILL, 137)])
+def test_a_status_is_what_a_shell_makes_of_it(status: int, code: int) -> None:
+    assert exit_status(status) == code
+
+
+def test_it_ends_as_the_supervisor_does() -> None:
+    assert run("sys.exit(78)").returncode == 78
+    assert run("os.kill(os.getpid(), signal.SIGKILL)").returncode == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_passes_signals_on(number: signal.Signals) -> None:
+    script = f"""
+signal.signal({int(number)}, lambda *_: (print("heard", flush=True), os._exit(3)))
+print("ready", flush=True)
+time.sleep(60)
+"""
+    with started(script) as program:
+        assert line(program) == "ready"
+        program.send_signal(number)
+        assert line(program) == "heard"
+        assert program.wait(10) == 3
+
+
+def test_it_reaps_those_who_lost_their_parent() -> None:
+    script = """
+if os.fork() == 0:
+    orphan = os.fork()
+    if orphan:
+        print(orphan, flush=True)
+        os._exit(0)
+    while os.getppid() not in (1, first.pid):
+        time.sleep(0.01)
+    print(os.getppid() == first.pid, flush=True)
+    os._exit(0)
+time.sleep(60)
+"""
+    with started(script) as program:
+        said = {line(program), line(program)}
+        assert "True" in said
+        (orphan,) = said - {"True"}
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{orphan}").exists():
+            assert time.monotonic() < deadline, "the orphan is a zombie"
+            time.sleep(0.01)
+
+
+def test_the_supervisor_learns_of_its_end() -> None:
+    script = """
+print("ready", flush=True)
+print("gone" if select.select([first], [], [], 30)[0] else "late", flush=True)
+"""
+    with started(script) as program:
+        assert line(program) == "ready"
+        program.kill()
+        assert line(program) == "gone"
+
+
+def test_a_kernel_without_nfsd_is_named() -> None:
+    if "nfsd" in Path("/proc/filesystems").read_text().split():
+        pytest.skip("this kernel has nfsd")
+    script = """
+from appliance.errors import KernelError
+try:
+    first.mount_nfsd()
+except KernelError as error:
+    print(error.code, error.hint)
+"""
+    assert run(script).stdout.strip() == "no-nfsd on the host: modprobe nfsd"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_its_mount_namespace_is_its_own_when_it_was_told_to_mount() -> None:
+    script = """
+from appliance.errors import HoldfastError
+try:
+    first.mount_nfsd()
+except HoldfastError:
+    pass  # what matters is the step before
+print(os.readlink(f"/proc/{first.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"))
+"""
+    assert run(script).stdout.strip() == "True"
