@@ -43,15 +43,18 @@ def start(compose: Compose, api_port: int) -> Rest:
     return connect(compose, api_port)
 
 
-def connect(compose: Compose, api_port: int) -> Rest:
-    """Wait until the container is ready and return its API with the token. Raises ApiError with the container's log."""
-    rest = Rest(api_port)
+def connect(compose: Compose, api_port: int, token: str = "") -> Rest:
+    """Wait until the container is ready and return its API, with its token if none is known yet.
+
+    Raises ApiError with the container's log.
+    """
+    rest = Rest(api_port, token)
     with step("Waiting until the appliance is ready"):
         try:
             rest.wait_until_ready(START_SECONDS, lambda: _has_ended(compose))
         except ApiError as error:
             raise ApiError(f"{error.message}; its log ends:\n{_log(compose)}") from None
-        return replace(rest, token=compose.run("exec", "-T", SERVICE, "cat", TOKEN_FILE).strip())
+        return rest if token else replace(rest, token=compose.run("exec", "-T", SERVICE, "cat", TOKEN_FILE).strip())
 
 
 def _has_ended(compose: Compose) -> bool:

@@ -30,12 +30,12 @@ def digest(parts: Iterable[str | bytes]) -> str:
 
 
 def digest_tree(root: Path, paths: Iterable[str]) -> str:
-    """Return the key of files and directories below root: names, executable bits and contents, but not times."""
+    """Return the key of files and directories below root: names, executable bits and contents, not times."""
     parts: list[str | bytes] = []
     for path in paths:
         top = root / path
         for file in sorted(top.rglob("*")) if top.is_dir() else [top]:
-            if file.is_file():
+            if file.is_file() and "__pycache__" not in file.parts:
                 parts += [str(file.relative_to(root)), str(file.stat().st_mode & 0o111 != 0), file.read_bytes()]
     return digest(parts)
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException, ImageNotFound
 
-from deploy.cache import digest_tree
 from deploy.commands import run, succeeds
 from deploy.console import step
-from deploy.image import CONTEXT, IMAGE_NAME
+from deploy.image import IMAGE_NAME, image_key
 from deploy.paths import CHECKOUT, state_root
 
 OLDEST_KERNEL = (6, 9)  # FUSE_NOTIFY_RESEND
@@ -45,7 +44,7 @@ def kernel_version(release: str) -> tuple[int, int]:
 def build_image() -> None:
     """Have the engine build the image, unless it has the one that it built from these sources. Raises CommandError."""
     record = state_root() / "engine-image.json"
-    sources = digest_tree(CHECKOUT, CONTEXT)
+    sources = image_key()
     if record.exists() and json.loads(record.read_text()) == [sources, _image_id()]:
         return
     with step("Building the image with the Docker engine") as current:

@@ -45,6 +45,11 @@ def base_key() -> str:
     return digest([BASE_NAME, *SLIM])
 
 
+def image_key(checkout: Path = CHECKOUT) -> str:
+    """Return the cache key of the image: what the build can see of the checkout, and the base."""
+    return digest([base_key(), digest_tree(checkout, CONTEXT)])
+
+
 def image(cache: Cache, checkout: Path = CHECKOUT) -> Image:
     """Return the image of the checkout's state, built if it has not been yet. Raises CommandError."""
     with tempfile.TemporaryDirectory() as directory:
@@ -52,7 +57,7 @@ def image(cache: Cache, checkout: Path = CHECKOUT) -> Image:
         context = Path(directory)
         for name in CONTEXT:
             _copy(checkout / name, context / name)
-        key = digest([base_key(), digest_tree(context, CONTEXT)])
+        key = image_key(context)
         packages_key = digest([base_key(), digest_tree(context, PACKAGES)])
 
         def build(home: Path) -> None:

@@ -11,6 +11,7 @@ from deploy.appliance import Compose, connect, start
 from deploy.console import say
 from deploy.debian import install, require_root_on_debian
 from deploy.errors import DeployError, VmLostError
+from deploy.image import image_key
 from deploy.paths import CHECKOUT
 from deploy.places import Here
 from deploy.rest import Json, Rest
@@ -100,9 +101,9 @@ def _again(vm: Vm) -> None:
     if now is None:
         raise VmLostError("a virtual machine runs whose start did not finish", "make down, then make up")
     say("The virtual machine runs already; `make down` ends it.")
-    if now.image != inside.appliance_disks().image_key:
+    if now.image != image_key():
         say("It runs the sources as they were when it was started: `make down` and `make up` bring the new ones.")
-    _try_in_vm(vm, now, connect(inside.compose_in(vm), now.api_port))
+    _try_in_vm(vm, now, connect(inside.compose_in(vm), now.api_port, running.token_file().read_text().strip()))
 
 
 def _try_in_vm(vm: Vm, now: Running, rest: Rest) -> None:
