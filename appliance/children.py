@@ -21,13 +21,22 @@ class Accepts:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """Ready once an HTTP request for this path is answered with success; a port that accepts may be its parent's."""
+
+    port: int
+    path: str
+    host: str = "localhost"
+
+
+@dataclass(frozen=True)
 class Succeeds:
     """Ready once this command ends with status 0."""
 
     argv: tuple[str, ...]
 
 
-Ready = HoldsOpen | Accepts | Succeeds
+Ready = HoldsOpen | Accepts | Answers | Succeeds
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from appliance.children import Accepts, ChildSpec, HoldsOpen, Ready, Succeeds
+from appliance.children import Accepts, Answers, ChildSpec, HoldsOpen, Ready, Succeeds
 from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.nfs.commands import ENVIRONMENT, run
@@ -16,6 +16,7 @@ from appliance.nfs.namespace import holds_open
 
 _LOG = facts(__name__)
 _POLL_SECONDS = 0.02
+_ANSWER_SECONDS = 2.0
 _STOP_SECONDS = 5.0
 
 
@@ -99,11 +100,26 @@ async def _is_ready(condition: Ready, pid: int) -> bool:
                 writer.close()
                 return True
             return False
+        case Answers(port, path, host):
+            with contextlib.suppress(OSError, TimeoutError):
+                status = await asyncio.wait_for(_get(host, port, path), _ANSWER_SECONDS)
+                return status.split()[1:2] == [b"200"]
+            return False
         case Succeeds(argv):
             with contextlib.suppress(CommandError):
                 await run(argv, quiet=True)
                 return True
             return False
+
+
+async def _get(host: str, port: int, path: str) -> bytes:
+    """Return the status line of the answer to a GET request."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return await reader.readline()
+    finally:
+        writer.close()
 
 
 async def _pass_on(name: str, stream: asyncio.StreamReader) -> None:

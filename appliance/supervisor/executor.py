@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from appliance.errors import HoldfastError
@@ -77,22 +79,35 @@ class Executor:
         return seen and wanted <= self._server.exported().pairs
 
     async def execute(self, actions: Sequence[Action]) -> None:
-        """Carry the plan out. A share's failure is remembered and the rest goes on; the NFS server's is raised."""
-        for action in actions:
-            _LOG.debug("acting", action=action)
-            match action:
-                case SetThreads(threads):
-                    await self._server.set_threads(threads)
-                case ApplyExports(exported):
-                    await self._server.export(exported, self._unserved(exported))
-                case Release(name, clients):
-                    await self._release(name, clients)
-                case Unmount(path):
-                    await self._unmount(path)
-                case Resize(wanted):
-                    await self.served[wanted.name].resize(wanted)
-                case Open(wanted):
-                    await self._open(wanted)
+        """Carry the plan out. A share's failure is remembered and the rest goes on; the NFS server's is raised.
+
+        Actions of one kind that follow one another are about different shares, and are done side by side.
+        """
+        for kind, group in groupby(actions, type):
+            if kind is Unmount:  # these may be one inside the other
+                for action in group:
+                    await self._act(action)
+            else:
+                # All of them end before the first error goes on, also when they are cancelled.
+                for result in await asyncio.gather(*map(self._act, group), return_exceptions=True):
+                    if isinstance(result, BaseException):
+                        raise result
+
+    async def _act(self, action: Action) -> None:
+        _LOG.debug("acting", action=action)
+        match action:
+            case SetThreads(threads):
+                await self._server.set_threads(threads)
+            case ApplyExports(exported):
+                await self._server.export(exported, self._unserved(exported))
+            case Release(name, clients):
+                await self._release(name, clients)
+            case Unmount(path):
+                await self._unmount(path)
+            case Resize(wanted):
+                await self.served[wanted.name].resize(wanted)
+            case Open(wanted):
+                await self._open(wanted)
 
     def fail(self, name: str, error: HoldfastError) -> None:
         """Remember a failure and when the next try is due."""

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from appliance.children import Accepts, ChildSpec
+from appliance.children import Answers, ChildSpec
 from appliance.logs import facts
 from appliance.settings import Settings
 from appliance.store import Store
@@ -107,7 +107,7 @@ def api_child(settings: Settings, listener: socket.socket) -> ChildSpec:
     return ChildSpec(
         name="api",
         argv=python("api", "--fd", str(listener.fileno())),
-        ready=Accepts(settings.api_port, "localhost" if address.is_unspecified else str(address)),
+        ready=Answers(settings.api_port, "/healthz", "localhost" if address.is_unspecified else str(address)),
         user=settings.api_user,
         pass_fds=(listener.fileno(),),
         environment=tuple(settings.environment().items()),

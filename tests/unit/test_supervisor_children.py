@@ -7,12 +7,13 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from appliance.children import Accepts, ChildSpec, HoldsOpen, Succeeds
+from appliance.children import Accepts, Answers, ChildSpec, HoldsOpen, Succeeds
 from appliance.errors import CommandError
 from appliance.nfs.commands import complete, run
 from appliance.supervisor.guard import Guard
@@ -150,6 +151,33 @@ def test_ready_when_a_port_accepts() -> None:
         )
 
         async def act(kept: Guard) -> None:
+            assert kept.problem == ""
+
+        with_guard(inherited, act)
+
+
+def test_ready_when_a_request_is_answered_not_when_the_port_is_open() -> None:
+    serve = """
+import socket, sys, time
+listener = socket.socket(fileno=int(sys.argv[1]))
+time.sleep(0.3)
+while True:
+    connection, _ = listener.accept()
+    connection.recv(1000)
+    connection.send(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+    connection.close()
+"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        inherited = ChildSpec(
+            "child",
+            (sys.executable, "-c", serve, str(listener.fileno())),
+            Answers(listener.getsockname()[1], "/", "127.0.0.1"),
+            pass_fds=(listener.fileno(),),
+        )
+        began = time.monotonic()
+
+        async def act(kept: Guard) -> None:
+            assert time.monotonic() - began >= 0.3
             assert kept.problem == ""
 
         with_guard(inherited, act)
