@@ -29,7 +29,8 @@ class Client:
 
 # What the scripts have in common. `api METHOD PATH [JSON]` fails on any status that is not 2xx.
 PRELUDE = """
-compose() { docker compose --file /root/holdfast/compose.yaml "$@"; }
+findmnt --types nfs4 /mnt/share > /dev/null || { echo 'the share is not mounted'; exit 1; }
+compose() { HOLDFAST_API_BIND=${HOLDFAST_URL#http://} docker compose --file /root/holdfast/compose.yaml "$@"; }
 container() { compose ps --all --quiet holdfast; }
 api() {
     curl --silent --show-error --fail-with-body --max-time 60 --request "$1" "$HOLDFAST_URL$2" \

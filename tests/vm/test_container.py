@@ -49,7 +49,8 @@ def test_a_kill_is_seen_as_a_pause_and_takes_seconds(client: Client) -> None:
         + _LET_GO,
         timeout=800,
     )
-    assert all(int(seconds) <= 15 for seconds in re.findall(r"died in (\d+) s", said)), said
+    # The deadlock that this is about lasts until the next boot; emulated processors take their time for the rest.
+    assert all(int(seconds) <= 30 for seconds in re.findall(r"died in (\d+) s", said)), said
     assert len(re.findall(r"died in", said)) == 3
     assert re.search(r"\d+ lines", said)
     assert re.search(r"\d+ operations", said)

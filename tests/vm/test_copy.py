@@ -52,14 +52,13 @@ def test_a_tree_comes_out_as_it_went_in(client: Client, version: str) -> None:
     assert f"vers={version}" in said
 
 
-def test_what_is_written_at_the_source_is_seen_by_the_client(client: Client) -> None:
+def test_names_that_come_and_go_at_the_source_do_so_for_the_client(client: Client) -> None:
     client.run(
         """
-        echo from-behind > /srv/source/behind; sleep 4
+        echo from-behind > /srv/source/behind
+        await 30 test -e /mnt/share/behind
         test "$(cat /mnt/share/behind)" = from-behind
-        echo changed-behind > /srv/source/behind; sleep 4
-        test "$(cat /mnt/share/behind)" = changed-behind
-        rm /srv/source/behind; sleep 4
-        test ! -e /mnt/share/behind
+        rm /srv/source/behind
+        await 90 test ! -e /mnt/share/behind
         """
     )

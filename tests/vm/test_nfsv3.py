@@ -10,13 +10,13 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 def test_a_v3_client_works_and_survives_worker_deaths_and_a_restart(client: Client) -> None:
     client.run(
         """
+        server=$(findmnt -no SOURCE /mnt/share)
         umount /mnt/share
         echo HOLDFAST_NFS_V3=true > /root/holdfast/holdfast.env
         back() {
             umount -f /mnt/v3 2>/dev/null || true
             rm -f /root/holdfast/holdfast.env; compose up --detach --no-build; await 120 ready
-            mount -t nfs4 -o vers=4.2 ${HOLDFAST_URL#http://}:/share /mnt/share 2>/dev/null ||
-                mount -t nfs4 -o vers=4.2 $(echo "$HOLDFAST_URL" | sed -E 's,http://(.*):[0-9]+,\\1,'):/share /mnt/share
+            mount -t nfs4 -o vers=4.2 "$server" /mnt/share
         }
         trap back EXIT
         compose up --detach --no-build; await 120 ready
