@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deploy.console import say
 
-KEPT_PER_KIND = 2
+KEPT_PER_KIND = 3
 
 
 def digest(parts: Iterable[str | bytes]) -> str:

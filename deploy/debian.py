@@ -14,6 +14,7 @@ from deploy.commands import capture, run
 from deploy.console import say, step
 from deploy.errors import DeployError
 
+DEBIAN_VERSION = Path("/etc/debian_version")
 TARGETS = ("apt-get", "indextargets", "--format", "$(ORIGIN)|$(CODENAME)|$(REPO_URI)", "Created-By: Packages")
 
 
@@ -58,7 +59,7 @@ def mirrors() -> Mirrors:
 
 def require_root_on_debian() -> None:
     """Raise DeployError, saying what is missing, where nothing can be installed or booted by this project."""
-    if not Path("/etc/debian_version").exists():
+    if not DEBIAN_VERSION.exists():
         raise DeployError("this is not Debian, whose packages everything is built from",
                           "run it on Debian 12 or later, or in a container or machine of it")
     if os.geteuid() != 0:
