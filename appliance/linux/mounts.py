@@ -22,7 +22,14 @@ CLONE_NEWNS = 0x00020000
 AT_FDCWD = -100
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
-_SYS_OPEN_TREE = 428  # the same number on every architecture
+_FSOPEN_CLOEXEC = 1
+_FSMOUNT_CLOEXEC = 1
+_FSCONFIG_CMD_CREATE = 6
+# The same numbers on every architecture.
+_SYS_OPEN_TREE = 428
+_SYS_FSOPEN = 430
+_SYS_FSCONFIG = 431
+_SYS_FSMOUNT = 432
 
 _mount = libc.function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _umount2 = libc.function("umount2", ctypes.c_char_p, ctypes.c_int)
@@ -52,6 +59,21 @@ def open_tree_clone(path: str | os.PathLike[str]) -> int:
     name = ctypes.create_string_buffer(os.fsencode(path))
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC
     return libc.syscall(_SYS_OPEN_TREE, AT_FDCWD, ctypes.addressof(name), flags)
+
+
+def detached(kind: str) -> int:
+    """Return an O_PATH descriptor of a new mount of this type that is attached nowhere.
+
+    The mount lives as long as the descriptor. Raises OSError, ENODEV for a type that the kernel does not know. Needs
+    CAP_SYS_ADMIN.
+    """
+    name = ctypes.create_string_buffer(kind.encode())
+    context = libc.syscall(_SYS_FSOPEN, ctypes.addressof(name), _FSOPEN_CLOEXEC)
+    try:
+        libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, 0, 0, 0)
+        return libc.syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
+    finally:
+        os.close(context)
 
 
 def unshare(flags: int) -> None:

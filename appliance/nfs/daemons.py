@@ -8,7 +8,6 @@ from appliance.children import Accepts, ChildSpec, HoldsOpen, Succeeds
 from appliance.settings import Settings
 
 PIPEFS = Path("/run/rpc_pipefs")
-NFSD = Path("/proc/fs/nfsd")
 RPCBIND_PORT = 111
 
 

@@ -8,34 +8,32 @@ from typing import Protocol
 
 from appliance.nfs.exports import escape
 
-ROOT = Path("/")
-
 
 class Files(Protocol):
-    """Access to files by absolute path: in a namespace, or below a directory."""
+    """The files of the nfsd filesystem, by name."""
 
-    async def read(self, path: Path) -> str:
+    async def read(self, name: str) -> str:
         """Return the text of a file."""
         ...
 
-    async def write(self, path: Path, text: str) -> None:
+    async def write(self, name: str, text: str) -> None:
         """Write a file at once."""
         ...
 
 
 class DirectoryFiles:
-    """Files below a root directory, for files captured from a running kernel."""
+    """Files in a directory, captured from a running kernel."""
 
-    def __init__(self, root: Path = ROOT) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
 
-    async def read(self, path: Path) -> str:
+    async def read(self, name: str) -> str:
         """Return the text of a file."""
-        return (self._root / path.relative_to("/")).read_text()
+        return (self._root / name).read_text()
 
-    async def write(self, path: Path, text: str) -> None:
+    async def write(self, name: str, text: str) -> None:
         """Write a file at once."""
-        (self._root / path.relative_to("/")).write_text(text)
+        (self._root / name).write_text(text)
 
 
 @dataclass(frozen=True)
@@ -56,15 +54,11 @@ class Knfsd:
 
     async def threads(self) -> int:
         """Return how many threads serve; 0 means that the server is down."""
-        return int(await self._files.read(Path("/proc/fs/nfsd/threads")))
+        return int(await self._files.read("threads"))
 
     async def versions(self) -> dict[str, bool]:
         """Return which NFS versions are on, as in {"3": False, "4.2": True}."""
-        return parse_versions(await self._files.read(Path("/proc/fs/nfsd/versions")))
-
-    async def statistics(self) -> ThreadStatistics:
-        """Return the counters of /proc/net/rpc/nfsd."""
-        return parse_statistics(await self._files.read(Path("/proc/net/rpc/nfsd")))
+        return parse_versions(await self._files.read("versions"))
 
     async def release_filesystem(self, path: Path) -> None:
         """Take all opens, locks and delegations on the filesystem at `path` from their NFS clients.
@@ -72,7 +66,7 @@ class Knfsd:
         Its clients are told that their state was revoked. Without this an unmount would fail with EBUSY for as long as
         a client has a file open.
         """
-        await self._files.write(Path("/proc/fs/nfsd/unlock_filesystem"), f"{escape(str(path))}\n")
+        await self._files.write("unlock_filesystem", f"{escape(str(path))}\n")
 
 
 def parse_versions(text: str) -> dict[str, bool]:

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from appliance.errors import CommandError
 from appliance.logs import facts
-from appliance.nfs import daemons
+from appliance.nfs import daemons, null_call
 from appliance.nfs.commands import complete, failure, run
 from appliance.nfs.exports import parse_etab
 from appliance.nfs.knfsd import Knfsd
-from appliance.nfs.namespace import NfsNamespace, holds_open
+from appliance.nfs.nfsd_files import NfsdFiles, holds_open
 from appliance.settings import Settings
 
 _LOG = facts(__name__)
+_ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,13 @@ class Exported:
 class NfsServer:
     """Changes and observes exports and threads. One caller at a time."""
 
-    def __init__(self, settings: Settings, namespace: NfsNamespace) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._namespace = namespace
-        self._knfsd = Knfsd(namespace)
+        self._knfsd: Knfsd | None = None
+
+    def use(self, nfsd: Path) -> None:
+        """Speak to the kernel through the nfsd filesystem that is found at this path."""
+        self._knfsd = Knfsd(NfsdFiles(nfsd, self._settings.command_timeout))
 
     def prepare(self) -> None:
         """Write nfs.conf and make the directories that the daemons expect. Raises OSError."""
@@ -52,11 +56,13 @@ class NfsServer:
 
     async def threads(self) -> int:
         """Return the number of running server threads."""
-        return await self._knfsd.threads()
+        return await self._mounted().threads()
 
     async def set_threads(self, threads: int) -> None:
         """Start the server, change its number of threads, or stop it with 0. Raises CommandError."""
-        await self._namespace.run(daemons.nfsd(self._settings, threads))
+        # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.
+        argv = ["unshare", "--mount", "--", *daemons.nfsd(self._settings, threads)]
+        await run(argv, timeout=self._settings.command_timeout)
         _LOG.info("the NFS server has threads", threads=threads)
 
     def exported(self) -> Exported:
@@ -85,9 +91,18 @@ class NfsServer:
 
     async def release(self, path: Path) -> None:
         """Take from clients what they hold at `path`, no longer exported, so that it can be unmounted."""
-        await self._knfsd.release_filesystem(path)
+        await self._mounted().release_filesystem(path)
         # The files of the state that has just ended are kept open for a while; flushing closes them.
         await self.flush()
+
+    async def answers(self) -> bool:
+        """Whether the server answers a call."""
+        return await null_call.answers(self._settings.nfs_port, _ANSWER_SECONDS)
+
+    def _mounted(self) -> Knfsd:
+        if self._knfsd is None:
+            raise CommandError("nfsd is not mounted yet")
+        return self._knfsd
 
     def check_tracking(self, nfsdcld: int | None) -> None:
         """Raise CommandError unless the kernel uses nfsdcld, without which no client could reclaim after a restart."""

@@ -12,7 +12,7 @@ from appliance.children import Accepts, Answers, ChildSpec, HoldsOpen, Ready, Su
 from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.nfs.commands import ENVIRONMENT, run
-from appliance.nfs.namespace import holds_open
+from appliance.nfs.nfsd_files import holds_open
 
 _LOG = facts(__name__)
 _POLL_SECONDS = 0.02

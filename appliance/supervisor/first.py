@@ -1,7 +1,7 @@
 """The first process: parent of the supervisor and, in a container, process 1. It holds the mount of nfsd.
 
-Why it is this process that holds it. knfsd lives as long as the nfsd filesystem is mounted, and what unmounts it when
-a container is killed is the end of the last mount namespace that has it. It matters when that is:
+Why it is this process that holds it. knfsd lives as long as the nfsd filesystem is mounted somewhere, and when a
+container is killed it is somebody's end that unmounts it. It matters whose:
 
 - After FUSE's last server: a request that is being carried out then fails with ECONNABORTED, which knfsd passes on to
   the client as an input/output error. The client's program sees it, although the file is all right.
@@ -9,13 +9,14 @@ a container is killed is the end of the last mount namespace that has it. It mat
   files, which asks FUSE and waits for an answer that nobody can give any more. Such a process cannot be killed, and
   the host has to be rebooted.
 
-Killing a container kills process 1, and the kernel takes that apart in a fixed order: it closes its files, gives up its
-namespaces, does what these left to do (here: it unmounts nfsd, so knfsd finishes its requests and closes its files,
-with all FUSE workers alive and answering), and only then kills the other processes of the container. So nfsd is mounted
-in a mount namespace that is process 1's alone. The two rules that follow:
+Killing a container kills process 1, and the kernel takes that apart in a fixed order: it closes its files, does what
+that left to do (here: it unmounts nfsd, so knfsd finishes its requests and closes its files, with all FUSE workers
+alive and answering), and only then kills the other processes of the container. So nfsd's mount is attached nowhere and
+hangs on a descriptor of process 1. Not on its mount namespace: `docker exec`, and with it each health check, would
+enter that, and whoever is in it holds the mount. The two rules that follow:
 
 - This process never has a descriptor of /dev/fuse.
-- Nobody else stays in its mount namespace: what has to be read or written in it is done by short commands.
+- Nobody else keeps a file of nfsd open: what has to be read or written there is done by short commands.
 
 It is kept small, since its end is the end of everything, and does what a first process has to do besides: it reaps
 those who lost their parent and passes signals on.
@@ -28,15 +29,18 @@ import os
 import select
 import signal
 import socket
+import struct
 from pathlib import Path
 from types import FrameType
 
 from appliance.errors import CommandError, KernelError
 from appliance.linux import mounts, process
 
-NFSD = Path("/proc/fs/nfsd")
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ORDER = b"mount nfsd"
+_REPLY = struct.Struct("=ci")  # done or failed, and a descriptor or an errno
+_DONE = b"d"
+_FAILED = b"f"
 _REPLY_SECONDS = 30.0
 
 
@@ -52,21 +56,22 @@ class FirstProcess:
         """A descriptor that becomes readable when the first process has ended."""
         return self._end
 
-    def mount_nfsd(self) -> None:
-        """Have it take a mount namespace of its own, which sees later mounts of ours, and mount nfsd in it. Blocks.
+    def mount_nfsd(self) -> Path:
+        """Have it mount nfsd, and return the path under which that is found. Blocks.
 
         Raises KernelError or CommandError. Once is enough for the life of the process.
         """
         self._connection.settimeout(_REPLY_SECONDS)
         try:
             self._connection.send(_ORDER)
-            number = int(self._connection.recv(16) or -1)
-        except OSError as error:
+            verdict, number = _REPLY.unpack(self._connection.recv(_REPLY.size))
+        except (OSError, struct.error) as error:
             raise CommandError(f"the first process does not answer: {error}") from error
-        if number != 0:
+        if verdict != _DONE:
             raise KernelError(
                 f"nfsd cannot be mounted: {os.strerror(number)}", "on the host: modprobe nfsd", code="no-nfsd"
             )
+        return Path(f"/proc/{self.pid}/fd/{number}")
 
 
 def become_first() -> FirstProcess:
@@ -129,12 +134,8 @@ def _obey(orders: socket.socket) -> bool:
     if orders.recv(64) != _ORDER:
         return False
     try:
-        mounts.unshare(mounts.CLONE_NEWNS)
-        # What the supervisor mounts and unmounts below a shared mount is seen here, and not the other way round.
-        mounts.set_propagation("/", mounts.MS_SLAVE | mounts.MS_REC)
-        mounts.mount("nfsd", NFSD, "nfsd")
+        reply = _REPLY.pack(_DONE, mounts.detached("nfsd"))  # never closed: that is what this process is for
     except OSError as error:
-        orders.send(b"%d" % (error.errno or -1))
-    else:
-        orders.send(b"0")
+        reply = _REPLY.pack(_FAILED, error.errno or 0)
+    orders.send(reply)
     return True

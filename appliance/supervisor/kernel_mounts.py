@@ -17,15 +17,13 @@ _HINT = "run the container with --privileged"
 
 
 def mount_exports(root: Path) -> None:
-    """Mount the tmpfs of the mount points, unless a predecessor has left it. Raises MountError.
-
-    Shared: the first process's namespace is a slave of this one and so sees what is mounted and unmounted below it.
-    """
+    """Mount the tmpfs of the mount points, unless a predecessor has left it. Raises MountError."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not _is(root, "tmpfs", EXPORTS_DEVICE):
             mounts.mount(EXPORTS_DEVICE, root, "tmpfs", _FLAGS, _EXPORTS_OPTIONS)
-        mounts.set_propagation(root, mounts.MS_SHARED)
+        # What is mounted below it is a copy in nobody's namespace, so unmounting it here is enough.
+        mounts.set_propagation(root, mounts.MS_PRIVATE)
     except OSError as error:
         raise MountError(f"cannot mount {root}: {error.strerror}", _HINT) from error
 

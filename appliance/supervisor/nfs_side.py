@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.nfs.daemons import daemons
-from appliance.nfs.namespace import NfsNamespace
 from appliance.nfs.server import NfsServer
 from appliance.settings import Settings
 from appliance.supervisor import kernel_mounts
@@ -22,7 +21,7 @@ class NfsSide:
     """Starts and stops what serves NFS, except nfsd's threads: those are the plan's."""
 
     def __init__(self, settings: Settings, first: FirstProcess) -> None:
-        self.server = NfsServer(settings, NfsNamespace(first.pid, settings.command_timeout))
+        self.server = NfsServer(settings)
         self._settings = settings
         self._first = first
         self._guards: list[Guard] = []
@@ -34,7 +33,7 @@ class NfsSide:
             await in_thread(self.server.prepare)
             await in_thread(kernel_mounts.mount_pipefs)
             stack.push_async_callback(in_thread, kernel_mounts.unmount_pipefs)
-            await in_thread(self._first.mount_nfsd)
+            self.server.use(await in_thread(self._first.mount_nfsd))
             for spec in daemons(self._settings):
                 guard = Guard(spec, self._settings.ready_timeout)
                 stack.push_async_callback(guard.stop)
@@ -47,11 +46,11 @@ class NfsSide:
         await self._stack.aclose()
 
     async def problems(self) -> list[str]:
-        """Return what is wrong; empty if all daemons are up, the server has threads and its clients can reclaim."""
+        """Return what is wrong; empty if all daemons are up, the server answers and its clients can reclaim."""
         found = [guard.problem for guard in self._guards if guard.problem]
         try:
-            if await self.server.threads() == 0:
-                found.append("the NFS server has no threads")
+            if not await self.server.answers():
+                found.append("the NFS server does not answer")
             else:
                 pids = {guard.spec.name: guard.pid for guard in self._guards}
                 self.server.check_tracking(pids.get("nfsdcld"))

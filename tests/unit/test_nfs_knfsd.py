@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 from appliance.nfs.knfsd import DirectoryFiles, Knfsd, ThreadStatistics, parse_statistics, parse_versions
-from appliance.nfs.namespace import holds_open
+from appliance.nfs.nfsd_files import holds_open
 
 CAPTURED = Path(__file__).parent / "captured"
 
 
 def test_threads_and_versions() -> None:
-    knfsd = Knfsd(DirectoryFiles(CAPTURED))
+    knfsd = Knfsd(DirectoryFiles(CAPTURED / "nfsd"))
     assert asyncio.run(knfsd.threads()) == 8
     versions = asyncio.run(knfsd.versions())
     assert versions == {"3": False, "4": True, "4.0": False, "4.1": True, "4.2": True}
@@ -24,15 +24,14 @@ def test_versions_of_a_server_that_is_down() -> None:
 
 
 def test_statistics() -> None:
-    assert asyncio.run(Knfsd(DirectoryFiles(CAPTURED)).statistics()) == ThreadStatistics(
+    assert parse_statistics((CAPTURED / "net_rpc_nfsd").read_text()) == ThreadStatistics(
         threads=8, rpc_calls=271, bytes_read=6144, bytes_written=1048576
     )
     assert parse_statistics("") == ThreadStatistics(0, 0, 0, 0)
 
 
 def test_a_filesystem_is_released_by_its_quoted_path(tmp_path: Path) -> None:
-    control = tmp_path / "proc/fs/nfsd/unlock_filesystem"
-    control.parent.mkdir(parents=True)
+    control = tmp_path / "unlock_filesystem"
     asyncio.run(Knfsd(DirectoryFiles(tmp_path)).release_filesystem(Path("/exports/a b")))
     assert control.read_text() == "/exports/a\\040b\n"  # the kernel refuses a write without a newline
 

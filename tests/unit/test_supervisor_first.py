@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -116,16 +115,3 @@ except KernelError as error:
     print(error.code, error.hint)
 """
     assert run(script).stdout.strip() == "no-nfsd on the host: modprobe nfsd"
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_its_mount_namespace_is_its_own_when_it_was_told_to_mount() -> None:
-    script = """
-from appliance.errors import HoldfastError
-try:
-    first.mount_nfsd()
-except HoldfastError:
-    pass  # what matters is the step before
-print(os.readlink(f"/proc/{first.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"))
-"""
-    assert run(script).stdout.strip() == "True"

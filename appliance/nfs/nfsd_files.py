@@ -1,0 +1,41 @@
+"""The files of the nfsd filesystem, read and written without opening them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from appliance.nfs.commands import run
+
+
+class NfsdFiles:
+    """Reads and writes the files of nfsd by short commands.
+
+    Whoever has one of these files open keeps nfsd mounted, and the supervisor has /dev/fuse open as well;
+    appliance.supervisor.first tells why the two must not meet in one process.
+    """
+
+    def __init__(self, root: Path, timeout: float) -> None:
+        """`root` is where nfsd is found; `timeout` bounds every command, in seconds."""
+        self._root = root
+        self._timeout = timeout
+
+    async def read(self, name: str) -> str:
+        """Return the text of a file; raises CommandError."""
+        return await run(["cat", "--", str(self._root / name)], timeout=self._timeout)
+
+    async def write(self, name: str, text: str) -> None:
+        """Write a file in one write(2); raises CommandError."""
+        await run(["tee", "--", str(self._root / name)], stdin=text, timeout=self._timeout)
+
+
+def holds_open(pid: int, suffix: str, proc: Path = Path("/proc")) -> bool:
+    """Whether the process has a file open whose name ends with `suffix`; follows no link, so nothing is touched."""
+    directory = proc / str(pid) / "fd"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            with contextlib.suppress(OSError):
+                if os.readlink(directory / name).rstrip("]").endswith(suffix):
+                    return True
+    return False
