@@ -19,10 +19,12 @@ from deploy.vm.machine import Spec
 from deploy.vm.session import Vm, booted
 from deploy.vm.system import SystemDisk, system_disk, system_key
 
-# The kernel's own orderly way down without an init system: sync, all filesystems read-only, off.
+# The kernel's own orderly way down without an init system: all filesystems read-only, off. The sync comes first and
+# is waited for, since that of the SysRq key is only begun: on a busy machine the disk would lack what was loaded.
 POWER_OFF = """kill "$(cat /run/docker.pid)"
 while [ -e /run/docker.pid ]; do sleep 0.2; done
-(sleep 0.5; for key in s u o; do echo $key > /proc/sysrq-trigger; sleep 0.5; done) > /dev/null 2>&1 &"""
+sync
+(sleep 0.5; for key in u o; do echo $key > /proc/sysrq-trigger; sleep 0.5; done) > /dev/null 2>&1 &"""
 POWER_OFF_SECONDS = 60.0
 WAIT_FOR_DOCKER = """timeout 180 sh -c 'until docker info; do sleep 0.3; done' > /dev/null 2>&1 && exit
 tail -n 50 /var/log/dockerd.log
@@ -48,7 +50,7 @@ class ImageDisks:
 def image_disks(cache: Cache, image: Image) -> ImageDisks:
     """Return the disks that bring this image, made if they are not there yet. Raises DeployError."""
     system = system_disk(cache)
-    key = digest([system_key(), image.packages_key])
+    key = digest([system_key(), image.packages_key, LOAD, POWER_OFF])
     packages = cache.get("packages", key, lambda home: _make_packages_disk(system, image, home))
     loaded = json.loads((packages / "loaded.json").read_text())
     if loaded["image"] == image.key:
