@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.appliance import Compose, start
 from deploy.cache import Cache
-from deploy.console import step
-from deploy.errors import CommandError
+from deploy.console import say, step
+from deploy.errors import CommandError, VmLostError
 from deploy.image import image
 from deploy.paths import CHECKOUT, cache_root
 from deploy.rest import Rest
@@ -69,9 +69,23 @@ class Lab:
 
 @contextmanager
 def lab(files: Path | None = None) -> Iterator[Lab]:
-    """Give such a machine for the time of the block; its scripts have the API's address and token at hand."""
-    port = free_port()
+    """Give such a machine for the time of the block; its scripts have the API's address and token at hand.
+
+    A machine that is lost before it is of use is replaced by another, once: nothing was lost with it but time.
+    """
     disks = appliance_disks()
+    with ExitStack() as stack:
+        try:
+            machine = stack.enter_context(_lab(disks, files))
+        except VmLostError as error:
+            say(f"{error}. Trying once more with another machine.")
+            machine = stack.enter_context(_lab(disks, files))
+        yield machine
+
+
+@contextmanager
+def _lab(disks: ImageDisks, files: Path | None) -> Iterator[Lab]:
+    port = free_port()
     spec = Spec(disks.system, forwards=(Forward(port, API_PORT),), drives=disks.drives, files=files)
     with booted(spec) as vm:
         prepared = vm.channel.run(PREPARE_SOURCE)
