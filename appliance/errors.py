@@ -92,8 +92,6 @@ class RequestError(HoldfastError):
     code = "invalid"
     exit_code = 65  # EX_DATAERR
 
-    def __init__(
-        self, message: str, hint: str = "", *, code: str | None = None, field: str | None = None
-    ) -> None:
+    def __init__(self, message: str, hint: str = "", *, code: str | None = None, field: str | None = None) -> None:
         super().__init__(message, hint, code=code)
         self.field = field
