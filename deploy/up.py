@@ -75,7 +75,7 @@ def _on_engine() -> None:
 
 
 def _clients_on_engine(compose: Compose) -> list[Json]:
-    # This machine's own requests come from the gateway of the container's network, and through Docker's proxy, which uses
+    # This machine's own requests come from the gateway of the container's network, and Docker's proxy sends them from
     # any port; nobody else is let in by default.
     inspected = json.loads(compose.place.execute(("docker", "network", "inspect", "holdfast_default")))
     subnets = [config["Subnet"] for network in inspected for config in network["IPAM"]["Config"]]
