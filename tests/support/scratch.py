@@ -11,13 +11,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from appliance.linux import mounts
 from tests.support.processes import alive
 
 _PREFIX = "holdfast-test"
+_MNT_FORCE = 1
 
 
 @contextmanager
@@ -44,6 +45,10 @@ def mounted_below(path: Path) -> list[Path]:
 
 def unmount_below(path: Path) -> None:
     """Unmount everything at and below `path`, in use or not."""
+    for place in mounted_below(path):
+        # By force first: whoever waits there for a FUSE daemon that is no more, or is that daemon, waits no longer.
+        with suppress(OSError):
+            mounts.umount(place, _MNT_FORCE)
     for place in mounted_below(path):
         mounts.umount(place, mounts.MNT_DETACH)
 

@@ -18,7 +18,9 @@ REPORT = """<testsuites><testsuite>
 
 def test_only_skips_that_the_readme_names_are_accepted() -> None:
     assert unnamed_skips(REPORT, "One test needs a second machine.") == [
-        Skipped("tests.a::unnamed", "felt like it"), Skipped("tests.a::silent", "")]
+        Skipped("tests.a::unnamed", "felt like it"),
+        Skipped("tests.a::silent", ""),
+    ]
 
 
 def test_a_kernels_version() -> None:

@@ -19,7 +19,10 @@ def test_the_mirrors_are_apts_own() -> None:
 
 def test_sources_of_another_suite() -> None:
     assert Mirrors("http://a", "http://s").sources("trixie") == [
-        "deb http://a trixie main", "deb http://a trixie-updates main", "deb http://s trixie-security main"]
+        "deb http://a trixie main",
+        "deb http://a trixie-updates main",
+        "deb http://s trixie-security main",
+    ]
     assert Mirrors("http://a", "").sources("trixie") == ["deb http://a trixie main", "deb http://a trixie-updates main"]
 
 

@@ -22,7 +22,8 @@ def _values(argv: list[str], option: str) -> list[str]:
 def test_ports_are_forwarded_from_loopback_only() -> None:
     argv = qemu_argv(Spec(SYSTEM, forwards=(Forward(5000, 2049), Forward(5001, 22))), HOME)
     assert _values(argv, "-nic") == [
-        "user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:5000-:2049,hostfwd=tcp:127.0.0.1:5001-:22"]
+        "user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:5000-:2049,hostfwd=tcp:127.0.0.1:5001-:22"
+    ]
 
 
 def test_the_disk_is_left_alone_unless_changes_are_wanted() -> None:
