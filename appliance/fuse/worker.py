@@ -13,7 +13,7 @@ from typing import Never
 
 import pyfuse3
 
-from appliance.fuse import keeper, loop
+from appliance.fuse import keeper, loop, protocol
 from appliance.fuse.attributes import Validity
 from appliance.fuse.boundary import Boundary
 from appliance.fuse.changes import Changes
@@ -25,7 +25,7 @@ from appliance.fuse.key import HandleKey
 from appliance.fuse.nodes import NodeId
 from appliance.fuse.operations import Operations
 from appliance.fuse.scoreboard import Scoreboard, Slot, Word
-from appliance.linux import process
+from appliance.linux import memory, process
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,10 @@ def run(context: WorkerContext, slot: Slot) -> Never:
         _prepare_process()
         worker = _Worker(context, slot)
         worker.attach()
+        # The kernel answers a request with EIO if it cannot copy it to whoever reads it, and into a page that has to
+        # be made first it copies nothing for a process that SIGKILL has hit. So libfuse's buffer, allocated by its
+        # first read(2), must be of pages that are there.
+        memory.settle_heap(2 * protocol.MAX_WRITE)
         loop.run(worker.between_requests)
     except BaseException:
         log.exception("worker %d ends", os.getpid())

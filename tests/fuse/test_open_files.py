@@ -7,6 +7,7 @@ import hashlib
 import mmap
 import os
 import random
+import select
 import time
 from collections.abc import Callable
 
@@ -119,6 +120,32 @@ def test_large_write_in_progress(kill: Callable[[Daemon], None], own_daemon: Dae
     for top in (own_daemon.mountpoint, disk.source):
         with open(top / name, "rb") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == expected
+
+
+def test_new_workers_die_while_they_read_their_first_large_writes(own_daemon: Daemon) -> None:
+    """The kernel must be able to copy the request, or it answers with EIO in the place of the dead worker."""
+    dice = random.Random(10)
+    block = dice.randbytes(1 << 20)
+    held, stop = os.pipe()
+
+    def write() -> int:
+        with open(own_daemon.mountpoint / "first-writes", "wb", buffering=0) as file:
+            while not select.select([held], [], [], 0)[0]:
+                assert os.pwrite(file.fileno(), block, 0) == len(block)
+        return os.path.getsize(own_daemon.mountpoint / "first-writes")
+
+    # Some die before their first request and look as if they were to blame; they are held back a little.
+    with own_daemon.log.announced("workers end as soon as they are started: killed by SIGKILL"), Child(write) as child:
+        for _ in range(80):
+            if child.ended:
+                break
+            own_daemon.full_pool()
+            time.sleep(dice.uniform(0, 0.03))
+            own_daemon.kill_workers()
+        os.write(stop, b".")
+        assert child.result() == len(block)
+    os.close(held)
+    os.close(stop)
 
 
 def test_pool_dies_after_work_for_other_users(own_daemon: Daemon) -> None:
