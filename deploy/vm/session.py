@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from deploy.vm.channel import Channel, make_keys
 from deploy.vm.machine import SSH_PORT, Forward, Machine, Spec
 
 KEPT_FAILURES = 5
+STALE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def booted(spec: Spec) -> Iterator[Vm]:
     """
     runs = state_root() / "runs"
     runs.mkdir(parents=True, exist_ok=True)
+    _sweep(runs)
     home = Path(tempfile.mkdtemp(prefix="vm-", dir=runs))
     try:
         vm = boot(spec, home)
@@ -76,6 +79,13 @@ def booted(spec: Spec) -> Iterator[Vm]:
         raise
     finally:
         shutil.rmtree(home)
+
+
+def _sweep(runs: Path) -> None:
+    # What a killed run left; its machine went with it. A run that has only just begun has no machine yet either.
+    for home in runs.iterdir():
+        if time.time() - home.stat().st_mtime > STALE_SECONDS and Machine.find(home) is None:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def keep_log(home: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.vm import session
 from deploy.vm.channel import REMOTE, Channel, executable
 from deploy.vm.machine import Forward, Machine, Spec, qemu_argv
 from deploy.vm.system import SystemDisk
@@ -70,3 +71,16 @@ def test_the_shell_takes_only_the_machines_own_key() -> None:
     assert "-oHostKeyAlias=holdfast-vm" in argv
     assert "-oUserKnownHostsFile=/run/vm/known_hosts" in argv
     assert not any("StrictHostKeyChecking=no" in argument for argument in argv)
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
+    for name in ("old", "new", "running"):
+        (tmp_path / name).mkdir()
+    pretended = tmp_path / "running/serial.log"
+    child = subprocess.Popen(["sh", "-c", "read wait", str(pretended)], stdin=subprocess.PIPE)
+    (tmp_path / "running/pid").write_text(str(child.pid))
+    for name in ("old", "running"):
+        os.utime(tmp_path / name, (1, 1))
+    session._sweep(tmp_path)
+    child.communicate(b"\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "running"]
