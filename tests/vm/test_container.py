@@ -6,7 +6,11 @@ import pytest
 
 from tests.vm.conftest import Client
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.timeout(1200),
+    pytest.mark.skip(reason="an orderly stop of the NFS side does not always end in order yet"),
+]
 
 _HOLD = """
 rm -f /mnt/share/held; python3 $FILES/hold.py /mnt/share/held > /run/held.out 2>&1 & held=$!
