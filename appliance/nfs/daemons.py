@@ -34,9 +34,7 @@ def daemons(settings: Settings) -> list[ChildSpec]:
 
 
 def nfsd(settings: Settings, threads: int) -> list[str]:
-    """Return the command that gives the kernel's server its threads; 0 stops it."""
-    if threads == 0:
-        return ["rpc.nfsd", "0"]
+    """Return the command that gives the kernel's server its threads."""
     versions = ["-V", "3"] if settings.nfs_v3 else ["-N", "3"]
     versions += ["-N", "4.0", "-V", "4.1", "-V", "4.2"]
     times = ["-G", str(settings.nfs_grace), "-L", str(settings.nfs_lease)]

@@ -56,6 +56,10 @@ class Knfsd:
         """Return how many threads serve; 0 means that the server is down."""
         return int(await self._files.read("threads"))
 
+    async def stop(self) -> None:
+        """End all threads. Requests that are being carried out are finished, and clients keep what they may reclaim."""
+        await self._files.write("threads", "0\n")
+
     async def versions(self) -> dict[str, bool]:
         """Return which NFS versions are on, as in {"3": False, "4.2": True}."""
         return parse_versions(await self._files.read("versions"))

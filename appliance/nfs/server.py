@@ -60,9 +60,12 @@ class NfsServer:
 
     async def set_threads(self, threads: int) -> None:
         """Start the server, change its number of threads, or stop it with 0. Raises CommandError."""
-        # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.
-        argv = ["unshare", "--mount", "--", *daemons.nfsd(self._settings, threads)]
-        await run(argv, timeout=self._settings.command_timeout)
+        if threads:
+            # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.
+            argv = ["unshare", "--mount", "--", *daemons.nfsd(self._settings, threads)]
+            await run(argv, timeout=self._settings.command_timeout)
+        else:
+            await self._mounted().stop()  # `rpc.nfsd 0` mounts nothing, and so finds nothing to stop
         _LOG.info("the NFS server has threads", threads=threads)
 
     def exported(self) -> Exported:

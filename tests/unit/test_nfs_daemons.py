@@ -25,7 +25,6 @@ def test_nfsd_is_told_versions_times_and_threads() -> None:
     command = daemons.nfsd(Settings(nfs_grace=12, nfs_lease=11), threads=5)
     assert " ".join(command) == "rpc.nfsd -N 3 -N 4.0 -V 4.1 -V 4.2 -G 12 -L 11 -p 2049 5"
     assert " ".join(daemons.nfsd(Settings(nfs_v3=True), 5)).startswith("rpc.nfsd -V 3 -N 4.0 ")
-    assert daemons.nfsd(Settings(), 0) == ["rpc.nfsd", "0"]
 
 
 def test_nfs_conf_puts_all_state_on_the_volume() -> None:

@@ -30,6 +30,11 @@ def test_statistics() -> None:
     assert parse_statistics("") == ThreadStatistics(0, 0, 0, 0)
 
 
+def test_a_server_is_stopped(tmp_path: Path) -> None:
+    asyncio.run(Knfsd(DirectoryFiles(tmp_path)).stop())
+    assert (tmp_path / "threads").read_text() == "0\n"
+
+
 def test_a_filesystem_is_released_by_its_quoted_path(tmp_path: Path) -> None:
     control = tmp_path / "unlock_filesystem"
     asyncio.run(Knfsd(DirectoryFiles(tmp_path)).release_filesystem(Path("/exports/a b")))
