@@ -24,17 +24,18 @@ _FILES_EACH = 150
 
 def _impostor(victim: Witness, inode: int, disk: Filesystem, daemon: Daemon) -> Path:
     """Create files on the mount until one has the inode number on the source; return its name."""
-    for attempt in range(_ATTEMPTS):
-        names = [Path(f"{os.fsdecode(victim.name)}-{attempt}-{number}") for number in range(_FILES_EACH)]
-        for name in names:
-            make(bytes(daemon.mountpoint / name), b"impostor")
-        found = [name for name in names if (disk.source / name).stat().st_ino == inode]
-        for name in set(names) - set(found):
+    made: list[Path] = []
+    try:
+        for attempt in range(_ATTEMPTS):
+            for number in range(_FILES_EACH):
+                made.append(Path(f"{os.fsdecode(victim.name)}-{attempt}-{number}"))
+                make(bytes(daemon.mountpoint / made[-1]), b"impostor")
+                if (disk.source / made[-1]).stat().st_ino == inode:
+                    return made.pop()
+            time.sleep(0.1)  # it may not be free yet: xfs lets go of inodes in the background, as we do
+    finally:
+        for name in made:
             os.unlink(daemon.mountpoint / name)
-        if found:
-            return found[0]
-        os.sync()
-        time.sleep(0.1)  # it may not be free yet: xfs lets go of inodes in the background, as we do
     pytest.fail(f"{disk.kind} did not use inode {inode} again")
 
 
