@@ -79,6 +79,7 @@ def become_first() -> FirstProcess:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     first = os.getpid()
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # until there is somebody to pass them on to
+    process.adopt_orphans()  # the child is not an adopter as well: prctl(2) does not pass that on
     child = os.fork()
     if child == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
@@ -86,7 +87,6 @@ def become_first() -> FirstProcess:
         return FirstProcess(first, theirs)
     theirs.close()
     process.set_name("holdfast-first")
-    process.adopt_orphans()
     _serve(child, ours)
     raise AssertionError("unreachable")
 

@@ -77,7 +77,11 @@ def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
     for name in ("old", "new", "running"):
         (tmp_path / name).mkdir()
     pretended = tmp_path / "running/serial.log"
-    child = subprocess.Popen(["sh", "-c", "read wait", str(pretended)], stdin=subprocess.PIPE)
+    child = subprocess.Popen(
+        ["sh", "-c", "echo ready; read wait", str(pretended)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout
+    child.stdout.readline()  # a process that has only just begun its program shows no command line yet
     (tmp_path / "running/pid").write_text(str(child.pid))
     for name in ("old", "running"):
         os.utime(tmp_path / name, (1, 1))

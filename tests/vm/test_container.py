@@ -9,7 +9,6 @@ from tests.vm.conftest import Client
 pytestmark = [
     pytest.mark.vm,
     pytest.mark.timeout(1200),
-    pytest.mark.skip(reason="an orderly stop of the NFS side does not always end in order yet"),
 ]
 
 _HOLD = """

@@ -52,7 +52,6 @@ def test_a_tree_comes_out_as_it_went_in(client: Client, version: str) -> None:
     assert f"vers={version}" in said
 
 
-@pytest.mark.skip(reason="when a name removed behind the mount disappears for a client is not settled yet")
 def test_names_that_come_and_go_at_the_source_do_so_for_the_client(client: Client) -> None:
     client.run(
         """

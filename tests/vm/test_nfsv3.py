@@ -7,7 +7,6 @@ from tests.vm.conftest import Client
 pytestmark = [
     pytest.mark.vm,
     pytest.mark.timeout(900),
-    pytest.mark.skip(reason="NFSv3 over a restart has not been seen to pass yet"),
 ]
 
 
