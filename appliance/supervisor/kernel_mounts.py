@@ -1,4 +1,4 @@
-"""What the supervisor mounts beside the shares: the directory of their mount points, and rpc_pipefs."""
+"""What the supervisor mounts beside the shares: the place for their mount points, rpc_pipefs, a stand-in for nfsd."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from appliance.nfs.daemons import PIPEFS
 from appliance.supervisor import mountinfo
 
 EXPORTS_DEVICE = "holdfast-exports"
+NFSD = Path("/proc/fs/nfsd")  # a directory that the kernel's module makes
+_NFSD_DEVICE = "holdfast-nfsd"
 _EXPORTS_OPTIONS = "mode=0755,size=1m"
 _FLAGS = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
 _HINT = "run the container with --privileged"
@@ -52,6 +54,29 @@ def unmount_pipefs() -> None:
     """Unmount it."""
     with contextlib.suppress(OSError):
         mounts.umount(PIPEFS, mounts.MNT_DETACH)
+
+
+def mount_stand_in(nfsd: Path) -> None:
+    """Put, where nfsd usually is mounted, a tmpfs with links to those of its files that daemons look for there.
+
+    rpc.mountd asks `filehandle` for what it answers an NFSv3 MNT with. nfsd itself must not be mounted there, or the
+    processes that have this mount namespace would hold it. Raises MountError.
+    """
+    try:
+        if not _is(NFSD, "tmpfs", _NFSD_DEVICE):
+            mounts.mount(_NFSD_DEVICE, NFSD, "tmpfs", _FLAGS, "mode=0755,size=64k")
+        link = NFSD / "filehandle"
+        link.unlink(missing_ok=True)
+        link.symlink_to(nfsd / "filehandle")
+    except OSError as error:
+        raise MountError(f"cannot prepare {NFSD}: {error.strerror}", _HINT) from error
+
+
+def unmount_stand_in() -> None:
+    """Unmount it."""
+    if _is(NFSD, "tmpfs", _NFSD_DEVICE):
+        with contextlib.suppress(OSError):
+            mounts.umount(NFSD, mounts.MNT_DETACH)
 
 
 def _is(path: Path, kind: str, device: str | None = None) -> bool:

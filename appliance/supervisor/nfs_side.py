@@ -33,7 +33,10 @@ class NfsSide:
             await in_thread(self.server.prepare)
             await in_thread(kernel_mounts.mount_pipefs)
             stack.push_async_callback(in_thread, kernel_mounts.unmount_pipefs)
-            self.server.use(await in_thread(self._first.mount_nfsd))
+            nfsd = await in_thread(self._first.mount_nfsd)
+            self.server.use(nfsd)
+            await in_thread(lambda: kernel_mounts.mount_stand_in(nfsd))
+            stack.push_async_callback(in_thread, kernel_mounts.unmount_stand_in)
             for spec in daemons(self._settings):
                 guard = Guard(spec, self._settings.ready_timeout)
                 stack.push_async_callback(guard.stop)

@@ -53,12 +53,15 @@ def test_a_tree_comes_out_as_it_went_in(client: Client, version: str) -> None:
 
 
 def test_names_that_come_and_go_at_the_source_do_so_for_the_client(client: Client) -> None:
+    # A file that the client has opened would be delegated to it: it keeps that, name and all, without asking again.
     client.run(
         """
-        echo from-behind > /srv/source/behind
+        echo from-behind > /srv/source/behind; echo second > /srv/source/second
         await 30 test -e /mnt/share/behind
         test "$(cat /mnt/share/behind)" = from-behind
-        rm /srv/source/behind
-        await 90 test ! -e /mnt/share/behind
+        await 30 test -s /mnt/share/second
+        rm /srv/source/second
+        await 90 test ! -e /mnt/share/second
+        rm /mnt/share/behind; test ! -e /srv/source/behind
         """
     )
