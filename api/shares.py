@@ -16,6 +16,7 @@ from appliance.control import (
     Done,
     GetShare,
     ListShares,
+    RotateKey,
     ShareReply,
     SharesReply,
     ShareView,
@@ -76,3 +77,13 @@ async def change_share(name: Name, changes: ShareChanges, supervisor: Control) -
 async def delete_share(name: Name, supervisor: Control) -> None:
     """Unexport, unmount and forget a share. Its clients see ESTALE; its source is not touched."""
     await supervisor.ask(DeleteShare(name=name), Done)
+
+
+@router.post("/{name}/rotate-key", responses=responses("unauthorized", "share-not-found"))
+async def rotate_key(name: Name, supervisor: Control) -> ShareView:
+    """Make every file handle of a share that was ever given out stale, at once. Clients look names up anew.
+
+    What clients have open on the share is lost to them. Neither the NFS server nor other shares are disturbed.
+    """
+    reply = await supervisor.ask(RotateKey(name=name), ShareReply)
+    return reply.share

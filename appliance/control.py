@@ -111,6 +111,13 @@ class DeleteShare(_Message):
     name: str
 
 
+class RotateKey(_Message):
+    """Make all handles that were given out for a share stale."""
+
+    op: Literal["rotate-key"] = "rotate-key"
+    name: str
+
+
 class GetReadiness(_Message):
     """Ask whether the appliance serves all it should."""
 
@@ -161,7 +168,8 @@ class Failure(_Message):
 
 
 Request = Annotated[
-    ListShares | GetShare | CreateShare | UpdateShare | DeleteShare | GetReadiness, Field(discriminator="op")
+    ListShares | GetShare | CreateShare | UpdateShare | DeleteShare | RotateKey | GetReadiness,
+    Field(discriminator="op"),
 ]
 Reply = Annotated[ShareReply | SharesReply | ReadinessReply | Done | Failure, Field(discriminator="kind")]
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NewType
 from uuid import UUID, uuid4
@@ -151,6 +151,15 @@ class Store:
             record = self._share(name)
             self._db.execute("DELETE FROM shares WHERE name = ?", (name,))
         return record
+
+    def rotate_key(self, name: str) -> ShareRecord:
+        """Give a share another key: none of its handles is good any more. Raises RequestError `share-not-found`."""
+        now, key = time.time(), new_key()
+        with self._transaction():
+            old = self._share(name)
+            self._db.execute("UPDATE fsids SET key = ? WHERE fsid = ?", (key, str(old.identity.fsid)))
+            self._db.execute("UPDATE shares SET changed = ? WHERE name = ?", (now, name))
+        return replace(old, identity=replace(old.identity, key=key), changed=now)
 
     def _share(self, name: str) -> ShareRecord:
         row = self._db.execute(f"{_SELECT} WHERE shares.name = ?", (name,)).fetchone()

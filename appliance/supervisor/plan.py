@@ -141,9 +141,12 @@ def _may_stay(desired: Desired, observed: Observed, name: str, served: Wanted) -
 
 
 def _losing(desired: Desired, observed: Observed, gone: list[str]) -> set[str]:
-    """The shares among `gone` whose handles end. What is only mounted anew stays exported: its clients wait."""
+    """The shares among `gone` whose handles end. What is only mounted anew stays exported: its clients wait.
+
+    Handles end with the fsid and with the key alike. Clients lose their state first, which would keep the old mount.
+    """
     return {
         name
         for name in gone
-        if name not in desired.shares or desired.shares[name].identity.fsid != observed.served[name].identity.fsid
+        if name not in desired.shares or desired.shares[name].identity != observed.served[name].identity
     }

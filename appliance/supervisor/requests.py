@@ -20,6 +20,7 @@ from appliance.control import (
     ReadinessReply,
     Reply,
     Request,
+    RotateKey,
     ShareReply,
     SharesReply,
     UpdateShare,
@@ -75,6 +76,8 @@ class Requests:
                 return await self._update(request)
             case DeleteShare(name=name):
                 return await self._delete(name)
+            case RotateKey(name=name):
+                return await self._rotate_key(name)
             case GetReadiness():
                 records = await in_thread(self._store.shares)
                 problems = await self._nfs_side.problems()
@@ -108,6 +111,16 @@ class Requests:
             _LOG.info("a share was removed", share=name)
             await self._reconciler.attempt()
         return Done()
+
+    async def _rotate_key(self, name: str) -> Reply:
+        # Once the store has the new key no old handle comes back: whatever dies on the way, the share is next mounted
+        # under the key that the store has then, and the plan ends a mount that has another.
+        async with self._changes:
+            record = await in_thread(lambda: self._store.rotate_key(name))
+            _LOG.info("the key of a share was changed", share=name)
+            self._executor.faults.pop(name, None)
+            await self._reconciler.attempt()
+        return await self._reply(record)
 
     async def _reply(self, record: ShareRecord) -> Reply:
         return ShareReply(share=await view(self._settings, self._executor, record))

@@ -28,6 +28,7 @@ from appliance.control import (
     ReadinessReply,
     Reply,
     Request,
+    RotateKey,
     ShareReply,
     SharesReply,
     ShareState,
@@ -84,6 +85,8 @@ class Supervisor:
                 self._find(name)
                 del self.shares[name]
                 return Done()
+            case RotateKey(name=name):
+                return ShareReply(share=view(self._find(name)))
             case GetReadiness():
                 readiness = Readiness(
                     ready=self.ready, nfs=True, shares_enabled=1, shares_ready=1, problems=("secret reason",)
@@ -145,10 +148,13 @@ def test_a_share_from_its_making_to_its_end(client: TestClient) -> None:
     assert changed.status_code == 200
     assert changed.json() == {**made.json(), "workers": 4}
     assert client.patch("/v1/shares/a", json={"workers": None}).json() == made.json()
+    rotated = client.post("/v1/shares/a/rotate-key")
+    assert (rotated.status_code, rotated.json()) == (200, made.json())
     gone = client.delete("/v1/shares/a")
     assert (gone.status_code, gone.content) == (204, b"")
     assert error(client.get("/v1/shares/a"), 404)["code"] == "share-not-found"
     assert error(client.delete("/v1/shares/a"), 404)["code"] == "share-not-found"
+    assert error(client.post("/v1/shares/a/rotate-key"), 404)["code"] == "share-not-found"
     assert error(client.patch("/v1/shares/a", json={}), 404)["code"] == "share-not-found"
 
 
@@ -209,6 +215,7 @@ ROUTES = [
     ("GET", "/v1/shares/a"),
     ("PATCH", "/v1/shares/a"),
     ("DELETE", "/v1/shares/a"),
+    ("POST", "/v1/shares/a/rotate-key"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from appliance import store as module
 from appliance.errors import RequestError, StateError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.key import KEY_SIZE
 from appliance.model import Client, Share
 from appliance.store import Store
 
@@ -47,7 +49,7 @@ def test_a_name_is_taken_once(store: Store) -> None:
     assert [record.share.source for record in store.shares()] == ["/srv/a"]
 
 
-@pytest.mark.parametrize("method", ["share", "remove"])
+@pytest.mark.parametrize("method", ["share", "remove", "rotate_key"])
 def test_what_is_not_there_is_not_found(store: Store, method: str) -> None:
     with pytest.raises(RequestError) as caught:
         getattr(store, method)("a")
@@ -103,6 +105,23 @@ def test_a_failed_change_leaves_nothing_half_done(store: Store, monkeypatch: pyt
     with pytest.raises(StateError, match="full"):
         store.replace(SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
     assert store.shares() == [first]
+
+
+def test_another_key_is_all_that_changes_and_stays(store: Store, path: Path) -> None:
+    first = store.add(SHARE, EXT4)
+    other = store.add(SHARE.model_copy(update={"name": "b", "source": "/srv/b"}), EXT4)
+    second = store.rotate_key("a")
+    assert second.identity.key != first.identity.key
+    assert len(second.identity.key) == KEY_SIZE
+    assert replace(second.identity, key=first.identity.key) == first.identity
+    assert store.shares() == [second, other]
+    store.close()
+    again = Store(path)
+    assert again.shares() == [second, other]
+    # A share that is removed and made again does not get the old key back.
+    again.remove("a")
+    assert again.add(SHARE, EXT4).identity == second.identity
+    again.close()
 
 
 def test_the_key_is_in_no_representation(store: Store) -> None:

@@ -104,6 +104,26 @@ def test_a_new_source_ends_the_old_handles_first() -> None:
     assert actions[1] == Release("a", clients=True)
 
 
+def rotated(share: Wanted) -> Wanted:
+    return replace(share, identity=replace(share.identity, key=b"another"))
+
+
+def test_another_key_ends_the_old_handles_first_and_disturbs_no_other_share() -> None:
+    reduced, final = exported(ROOT, desired(B).exports), exported(ROOT, desired(A, B).exports)
+    assert plan(desired(rotated(A), B), observed(A, B)) == [
+        ApplyExports(reduced), Release("a", clients=True), Open(rotated(A)), ApplyExports(final)
+    ]
+
+
+@given(st.integers(min_value=0, max_value=4))
+def test_another_key_that_was_interrupted_anywhere_arrives(done: int) -> None:
+    """The supervisor fails or is cancelled after so many of the actions, and plans anew from what it sees."""
+    goal = desired(rotated(A), B)
+    halfway = carry_out(plan(goal, observed(A, B))[:done], observed(A, B))
+    reached = carry_out(plan(goal, halfway), halfway)
+    assert reached == observed(rotated(A), B)
+
+
 def test_more_workers_need_no_unmount() -> None:
     assert plan(desired(replace(A, workers=5), B), observed(A, B)) == [Resize(replace(A, workers=5))]
 

@@ -19,6 +19,7 @@ from appliance.control import (
     ListShares,
     ReadinessReply,
     Reply,
+    RotateKey,
     ShareReply,
     SharesReply,
     ShareView,
@@ -237,6 +238,7 @@ def test_what_does_not_exist_is_not_found(act: Act) -> None:
         for attempt in (
             appliance.requests.answer(GetShare(name="a")),
             appliance.requests.answer(DeleteShare(name="a")),
+            appliance.requests.answer(RotateKey(name="a")),
             appliance.change("a", enabled=False),
         ):
             with pytest.raises(RequestError) as caught:
@@ -264,6 +266,39 @@ def test_another_source_is_another_share_to_its_clients(act: Act) -> None:
         assert moved.fsid != first.fsid
         assert appliance.path.log == ["mount", "unmount", "close", "mount"]
         assert str(first.fsid) not in appliance.server.there.text
+
+    act(body)
+
+
+def test_another_key_mounts_the_share_anew_and_no_other(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        first = await appliance.create("a")
+        await appliance.create("b")
+        other, keys = appliance.executor.served["b"], [record.identity.key for record in appliance.store.shares()]
+        rotated = view(await appliance.requests.answer(RotateKey(name="a")))
+        assert (rotated.fsid, rotated.state.status) == (first.fsid, "ok")
+        assert appliance.path.log == ["mount", "mount", "unmount", "close", "mount"]
+        assert appliance.server.released == [appliance.settings.exports_dir / "a"]
+        assert str(first.fsid) in appliance.server.there.text
+        assert appliance.executor.served["b"] is other
+        new = [record.identity.key for record in appliance.store.shares()]
+        assert appliance.executor.served["a"].wanted.identity.key == new[0] != keys[0]
+        assert new[1] == keys[1]
+
+    act(body)
+
+
+def test_another_key_is_in_force_although_the_server_failed_on_the_way(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        appliance.server.broken = "no exports now"
+        view(await appliance.requests.answer(RotateKey(name="a")))
+        appliance.server.broken = ""
+        appliance.executor.faults.clear()
+        await appliance.reconciler.attempt()
+        served, stored = appliance.executor.served["a"].wanted.identity, appliance.store.share("a").identity
+        assert served == stored
+        assert appliance.server.released == [appliance.settings.exports_dir / "a"]
 
     act(body)
 
