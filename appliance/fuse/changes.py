@@ -62,13 +62,13 @@ class Changes:
         if before and (earlier is None or earlier.before):
             raise _error(errno.EEXIST)
         if not before:
-            make(self._inodes.path(directory))
+            make(self._inodes.directory(directory))
         return self._inodes.child(directory, name)
 
     def _node_of(self, directory: NodeId, name: bytes) -> int:
         """Return the inode that a name has, 0 for none."""
         try:
-            return self._inodes.name(self._inodes.path(directory), name)[0]
+            return self._inodes.name(self._inodes.directory(directory), name)[0]
         except FileNotFoundError:
             return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import NamedTuple
 
 from appliance.fuse.descriptors import Access, DescriptorCache
@@ -38,11 +39,30 @@ class Inodes:
         """Return a descriptor to read a file or a directory by."""
         return self.cache.get(node, Access.READ)
 
+    def directory(self, node: NodeId) -> int:
+        """Return an O_PATH descriptor of a directory, to find and change names in. ESTALE if it left the share."""
+        descriptor = self.path(node)
+        if node != ROOT:
+            _stay_inside(descriptor)
+        return descriptor
+
+    def attributes(self, node: NodeId) -> os.stat_result:
+        """Return the attributes of any inode. ESTALE for a directory that left the share."""
+        return self._attributes(node, self.path(node))
+
+    def _attributes(self, node: NodeId, descriptor: int) -> os.stat_result:
+        attributes = os.stat(descriptor)
+        if stat.S_ISDIR(attributes.st_mode) and node != ROOT:
+            _stay_inside(descriptor)
+        return attributes
+
     def listing(self, node: NodeId, offset: int) -> int:
         """Return a descriptor to list a directory by, at `offset`."""
         # ext4 takes the position of a descriptor's first getdents64(2) for its state and, when that was the end,
         # finds nothing after a seek back to 0. So a listing begins with a descriptor of its own.
         descriptor = self.cache.get(node, Access.READ) if offset else self.cache.renew(node, Access.READ)
+        if node != ROOT:
+            _stay_inside(descriptor)
         os.lseek(descriptor, offset, os.SEEK_SET)
         return descriptor
 
@@ -63,7 +83,7 @@ class Inodes:
 
     def child(self, directory: NodeId, name: bytes) -> Entry:
         """Look `name` up in a directory, never through a symbolic link, and keep its descriptor."""
-        descriptor = os.open(name, _CHILD, dir_fd=self.path(directory))
+        descriptor = os.open(name, _CHILD, dir_fd=self.directory(directory))
         try:
             node, generation = self.name(descriptor)
             attributes = os.stat(descriptor)
@@ -76,7 +96,7 @@ class Inodes:
     def itself(self, node: NodeId) -> Entry:
         """Look up "." of any inode: what the kernel asks when it has only a handle."""
         descriptor = self.path(node)
-        attributes = os.stat(descriptor)
+        attributes = self._attributes(node, descriptor)
         # Without a name left and unknown to the kernel it is open nowhere: it exists only because a worker
         # has not dropped its descriptor yet.
         if attributes.st_nlink == 0:
@@ -97,3 +117,15 @@ class Inodes:
             return self.child(directory, name)
         except FileNotFoundError:
             return None
+
+
+def _stay_inside(directory: int) -> None:
+    """Raise ESTALE for a directory that a local process has moved out of the source.
+
+    What is looked up or listed there was never inside the share. The kernel goes to ".." from no directory whose
+    parent is not below the root of the mount that it is seen through, which is our copy of the source.
+    """
+    try:
+        os.stat(b"..", dir_fd=directory)
+    except FileNotFoundError:
+        raise Stale from None

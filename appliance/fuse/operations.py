@@ -107,7 +107,7 @@ class Operations(Boundary):
 
     def op_getattr(self, node: NodeId, _caller: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """Return the attributes of an inode."""
-        return self._reply(Entry(node, 0, os.stat(self._inodes.path(node))))
+        return self._reply(Entry(node, 0, self._inodes.attributes(node)))
 
     def op_setattr(
         self,
@@ -118,6 +118,7 @@ class Operations(Boundary):
         caller: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Change mode, owner, size and times. The open file that a truncation may come with makes no difference."""
+        self._inodes.attributes(node)  # only so that a directory that left the share is not changed
         attributes.set_attributes(self._inodes, node, wanted, fields)
         return self.op_getattr(node, caller)
 
@@ -133,23 +134,28 @@ class Operations(Boundary):
             setattr(result, f"f_{field}", getattr(source, f"f_{field}"))
         return result
 
+    def _attributes_of(self, node: NodeId) -> str:
+        """Return the path by which extended attributes are had, which O_PATH descriptors do not give."""
+        self._inodes.attributes(node)
+        return proc_path(self._inodes.path(node))
+
     def op_getxattr(self, node: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> bytes:
         """Return an extended attribute's value."""
-        return os.getxattr(proc_path(self._inodes.path(node)), name)
+        return os.getxattr(self._attributes_of(node), name)
 
     def op_setxattr(self, node: NodeId, name: bytes, value: bytes, caller: pyfuse3.RequestContext) -> None:
         """Set an extended attribute; pyfuse3 has seen to XATTR_CREATE and XATTR_REPLACE."""
-        os.setxattr(proc_path(self._inodes.path(node)), name, value)
+        os.setxattr(self._attributes_of(node), name, value)
         if name == attributes.ACCESS_ACL:
             attributes.clear_foreign_setgid(self._inodes.path(node), caller)
 
     def op_listxattr(self, node: NodeId, _caller: pyfuse3.RequestContext) -> Sequence[bytes]:
         """Return the names of an inode's extended attributes."""
-        return [os.fsencode(name) for name in os.listxattr(proc_path(self._inodes.path(node)))]
+        return [os.fsencode(name) for name in os.listxattr(self._attributes_of(node))]
 
     def op_removexattr(self, node: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> None:
         """Remove an extended attribute."""
-        os.removexattr(proc_path(self._inodes.path(node)), name)
+        os.removexattr(self._attributes_of(node), name)
 
     # Files
 

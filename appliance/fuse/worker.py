@@ -49,8 +49,8 @@ CAPABILITIES = frozenset(
 )
 
 
-def _capabilities(codec: CodecChoice) -> frozenset[int]:
-    return CAPABILITIES | {process.CAP_SYS_ADMIN} if choice.needs_sys_admin(codec) else CAPABILITIES
+def _asleep(codec: CodecChoice) -> frozenset[int]:
+    return frozenset({process.CAP_SYS_ADMIN}) if choice.needs_sys_admin(codec) else frozenset()
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class _Worker:
             os.dup2(self._context.connection, descriptor, inheritable=False)
             ours.close()
             process.keep_capabilities_across_fsuid()
-            process.keep_capabilities(_capabilities(self._context.codec))
+            process.keep_capabilities(CAPABILITIES, _asleep(self._context.codec))
             process.forbid_new_privileges()
             self._slot.words[Word.SERVING] = 1
 

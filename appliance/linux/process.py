@@ -16,6 +16,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 _SECBIT_NO_SETUID_FIXUP = 1 << 2
 
 _CAPABILITY_VERSION_3 = 0x20080522
+_THIS_PROCESS = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+_SETS = struct.Struct("=6I")  # effective, permitted, inheritable: the low halves, then the high ones
 
 CAP_CHOWN = 0
 CAP_DAC_OVERRIDE = 1
@@ -58,24 +60,54 @@ def forbid_new_privileges() -> None:
 
 def effective_capabilities() -> frozenset[int]:
     """Return the numbers of the capabilities in force for this process."""
-    data = ctypes.create_string_buffer(24)
-    _capget(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), data)
-    low, _, _, high, _, _ = struct.unpack("=6I", data.raw)
-    bits = low | high << 32
+    return _capabilities(0)
+
+
+def _permitted_capabilities() -> frozenset[int]:
+    return _capabilities(1)
+
+
+def _capabilities(which: int) -> frozenset[int]:
+    data = ctypes.create_string_buffer(_SETS.size)
+    _capget(_THIS_PROCESS, data)
+    words = _SETS.unpack(data.raw)
+    bits = words[which] | words[which + 3] << 32
     return frozenset(number for number in range(64) if bits >> number & 1)
 
 
-def keep_capabilities(kept: frozenset[int]) -> None:
-    """Drop every capability that is not in `kept` from all sets of this process, for good."""
+def _sets(effective: frozenset[int], permitted: frozenset[int]) -> bytes:
+    bits = [sum(1 << number for number in chosen) for chosen in (effective, permitted)]
+    return _SETS.pack(*(each & 0xFFFFFFFF for each in bits), 0, *(each >> 32 for each in bits), 0)
+
+
+def keep_capabilities(kept: frozenset[int], asleep: frozenset[int] = frozenset()) -> None:
+    """Drop every capability that is in neither set, for good. Those `asleep` are in force only while `Raised`."""
     for number in range(64):
-        if number not in kept:
+        if number not in kept | asleep:
             try:
                 _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
             except OSError:
                 break  # past the last capability that this kernel knows
-    bits = sum(1 << number for number in kept & effective_capabilities())
-    low, high = bits & 0xFFFFFFFF, bits >> 32
-    _capset(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), struct.pack("=6I", low, low, 0, high, high, 0))
+    had = effective_capabilities()
+    _capset(_THIS_PROCESS, _sets(kept & had, (kept | asleep) & had))
+
+
+class Raised:
+    """A capability that this process keeps asleep, in force for the time of a `with` block. To be used many times."""
+
+    def __init__(self, capability: int) -> None:
+        self._capability = capability
+        self._sets: tuple[bytes, bytes] | None = None
+
+    def __enter__(self) -> None:
+        if self._sets is None:  # read late: what this process keeps is settled after its parts are made
+            effective, permitted = effective_capabilities(), _permitted_capabilities()
+            self._sets = _sets(effective | {self._capability}, permitted), _sets(effective, permitted)
+        _capset(_THIS_PROCESS, self._sets[0])
+
+    def __exit__(self, *_: object) -> None:
+        assert self._sets is not None  # noqa: S101 - the block was entered
+        _capset(_THIS_PROCESS, self._sets[1])
 
 
 def keep_capabilities_across_fsuid() -> None:

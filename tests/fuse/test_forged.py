@@ -6,11 +6,13 @@ import errno
 import os
 import random
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from appliance.fuse.codecs import choice
 from appliance.linux import handles
 from appliance.linux.handles import NativeHandle
 from tests.fuse.conftest import StartDaemon
@@ -29,28 +31,28 @@ _FUSE_HANDLE = struct.Struct("=III")  # node id's high half, its low half, gener
 _TYPE = 0x81
 
 
-def _forgeries(seed: int, genuine: NativeHandle, outside: NativeHandle) -> Iterator[NativeHandle]:
-    """Yield handles that were never given out: right ones with a wrong MAC, flipped bits, anything."""
+def _forgeries(seed: int, genuine: NativeHandle, exact: list[int]) -> Iterator[NativeHandle]:
+    """Yield handles that were never given out: node ids that are `exact` with a wrong MAC, flipped bits, anything."""
     dice = random.Random(seed)
-    outside_node = outside.data[-8:][::-1]  # any eight bytes will do for a filesystem that is not ext4
-    if len(outside.data) == 8:
-        inode, generation = struct.unpack("=II", outside.data)
-        outside_node = struct.pack("=II", generation, inode)
+    known = _FUSE_HANDLE.unpack(genuine.data)[2]
     while True:
-        yield NativeHandle(_TYPE, outside_node + dice.randbytes(4))
+        for node in exact:
+            for generation in (known, 0, dice.getrandbits(32)):
+                yield NativeHandle(_TYPE, _FUSE_HANDLE.pack(node >> 32, node & 0xFFFFFFFF, generation))
         yield NativeHandle(_TYPE, genuine.data[:8] + dice.randbytes(4))
         flipped = bytearray(genuine.data)
         flipped[dice.randrange(len(flipped))] ^= 1 << dice.randrange(8)
         yield NativeHandle(_TYPE, bytes(flipped))
         yield NativeHandle(_TYPE, _FUSE_HANDLE.pack(0, dice.randrange(2, 100_000), dice.getrandbits(32)))
+        yield NativeHandle(_TYPE, _FUSE_HANDLE.pack(0, dice.randrange(2, 1_000), known))
         yield NativeHandle(_TYPE, dice.randbytes(12))
 
 
-def _attack(mountpoint: Path, seed: int, genuine: NativeHandle, outside: NativeHandle, count: int) -> dict[str, int]:
+def _attack(mountpoint: Path, seed: int, genuine: NativeHandle, exact: list[int], count: int) -> dict[str, int]:
     """Try `count` forgeries and count the answers by name."""
     answers: dict[str, int] = {}
     with opened(bytes(mountpoint), os.O_RDONLY | os.O_DIRECTORY) as root:
-        for number, forged in enumerate(_forgeries(seed, genuine, outside)):
+        for number, forged in enumerate(_forgeries(seed, genuine, exact)):
             if number == count:
                 return answers
             if forged == genuine:
@@ -69,21 +71,38 @@ def _handle(directory: Path, name: str) -> NativeHandle:
         return handles.name_to_handle(root, name.encode(), 0)
 
 
+def _exact_nodes(disk: Filesystem, *paths: Path) -> list[int]:
+    """Return the node ids that the files have or would have, none where a table gives them out on look-up only."""
+    with opened(bytes(disk.source), os.O_RDONLY | os.O_DIRECTORY) as source:
+        chosen = choice.probe(source)
+        if chosen.kind is choice.Kind.TABLE:
+            return []
+        codec = choice.build(chosen, source, "")
+        return [codec.encode(_handle(path.parent, path.name)).node for path in paths]
+
+
 def test_forged_handles_are_stale(disk: Filesystem, start: StartDaemon) -> None:
     count = _FORGERIES.get(disk.kind, _FORGERIES_ELSEWHERE)
-    (disk.root / "data" / "secret").write_text("outside of the share")
-    outside = _handle(disk.root / "data", "secret")
+    unseen = disk.source / "unseen"
+    unseen.write_text("inside of the share, but never looked up")
+    beside = disk.root / "data" / "secret"
+    beside.write_text("outside of the share")
+    # Another subvolume is out of reach altogether.
+    exact = _exact_nodes(disk, unseen, *([beside] if disk.kind != "btrfs-subvolume" else []))
+    assert exact or disk.kind in ("tmpfs", "overlay")
     with start() as running:
         (running.mountpoint / "genuine").write_text("inside")
         genuine = _handle(running.mountpoint, "genuine")
         before = _descriptors(running)
         workers = set(running.workers)
         drop_caches()
-        answers = in_child(lambda: _attack(running.mountpoint, 1, genuine, outside, count))
+        answers = in_child(lambda: _attack(running.mountpoint, 1, genuine, exact, count))
         assert answers == {"ESTALE": sum(answers.values())}
         assert sum(answers.values()) > count * 0.99
         assert set(running.workers) == workers, "a worker died of it"
-        assert _descriptors(running) <= before + 2 * len(workers), "descriptors were left open"
+        # Where node ids are easily guessed a worker has opened some before the kernel compared the MAC. They are in
+        # its bounded cache, which lets go of what is not used.
+        _await_descriptors(running, before + 2 * len(workers))
         with opened(bytes(running.mountpoint), os.O_RDONLY | os.O_DIRECTORY) as root:
             os.close(handles.open_by_handle(root, genuine, os.O_RDONLY))
 
@@ -95,11 +114,13 @@ def test_handles_of_another_share_and_of_other_lengths_open_nothing(
     with start() as running, daemon(disk.source, work / f"{disk.kind}.other", tmp_path / "other.log", watch) as other:
         (running.mountpoint / "shared").write_text("inside")
         ours, theirs = _handle(running.mountpoint, "shared"), _handle(other.mountpoint, "shared")
-        assert ours.data[:8] == theirs.data[:8]
+        if _exact_nodes(disk, disk.source / "shared"):  # else each share has a table of its own
+            assert ours.data[:8] == theirs.data[:8]
         assert ours.data[8:] != theirs.data[8:]
         drop_caches()
         with opened(bytes(running.mountpoint), os.O_RDONLY | os.O_DIRECTORY) as root:
             assert _refusal(root, theirs) == "ESTALE"
+            assert _refusal(root, NativeHandle(_TYPE, ours.data[:8] + theirs.data[8:])) == "ESTALE"
             for length in range(1, handles.MAX_HANDLE_SIZE + 1):
                 if length not in (12, 24):  # 24: with the parent's, which the kernel leaves aside
                     forged = NativeHandle(_TYPE, (ours.data * 12)[:length])
@@ -116,6 +137,13 @@ def _refusal(root: int, forged: NativeHandle) -> str:
     except OSError as error:
         return errno.errorcode[error.errno or 0]
     return "opened"
+
+
+def _await_descriptors(running: Daemon, most: int) -> None:
+    deadline = time.monotonic() + 60
+    while (count := _descriptors(running)) > most:
+        assert time.monotonic() < deadline, f"{count} descriptors were left open"
+        time.sleep(0.2)
 
 
 def _descriptors(running: Daemon) -> int:

@@ -108,6 +108,15 @@ def errno_of(root: int, handle: NativeHandle) -> str:
     return "opened"
 
 
+def outcome(act: Callable[..., object], *arguments: object) -> str:
+    """Return the name of the errno that a call ends with, "fine" if with none."""
+    try:
+        act(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "fine"
+
+
 def _of(path: bytes, look: Callable[[int], object]) -> object:
     with opened(path, os.O_PATH | os.O_NOFOLLOW) as descriptor:
         return look(descriptor)

@@ -11,7 +11,7 @@ from pathlib import Path
 from appliance.errors import SourceError
 from appliance.fuse.codecs import btrfs, ino32, xfs
 from appliance.fuse.nodes import Codec
-from appliance.linux import handles
+from appliance.linux import handles, process
 from appliance.linux import xfs as xfs_ioctl
 
 
@@ -68,7 +68,8 @@ def build(choice: CodecChoice, source: int, table: str) -> Codec:
         case Kind.INO32:
             return ino32.Ino32Codec()
         case Kind.XFS:
-            return xfs.XfsCodec(choice.inode_bits, partial(xfs_ioctl.generation, source))
+            sys_admin = process.Raised(process.CAP_SYS_ADMIN)
+            return xfs.XfsCodec(choice.inode_bits, partial(_xfs_generation, sys_admin, source))
         case Kind.BTRFS:
             return btrfs.BtrfsCodec(choice.subvolume)
         case Kind.TABLE:
@@ -78,6 +79,11 @@ def build(choice: CodecChoice, source: int, table: str) -> Codec:
             return TableCodec(Path(table))
 
 
+def _xfs_generation(sys_admin: process.Raised, source: int, inode: int) -> int | None:
+    with sys_admin:  # for this one question only: with it, a worker would see trusted.* attributes, for instance
+        return xfs_ioctl.generation(source, inode)
+
+
 def needs_sys_admin(choice: CodecChoice) -> bool:
-    """Tell whether a worker must keep CAP_SYS_ADMIN: XFS tells generations (bulkstat) to nobody else."""
+    """Tell whether a worker must be able to raise CAP_SYS_ADMIN: XFS tells generations (bulkstat) to nobody else."""
     return choice.kind is Kind.XFS and 64 - choice.inode_bits < xfs.GENERATION_BITS

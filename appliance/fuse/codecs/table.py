@@ -6,8 +6,14 @@ is given out, and never changed or removed: SQLite's AUTOINCREMENT never gives a
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from appliance.fuse.nodes import ROOT, Identity, NodeId, Stale
 from appliance.linux.handles import NativeHandle
@@ -21,27 +27,33 @@ CREATE TABLE IF NOT EXISTS handles (
 ) STRICT
 """
 _BUSY_SECONDS = 30.0
+_LARGEST = "SELECT max(node) FROM handles"
 
 
 class TableCodec:
     """A number for each handle, in the order in which they are first seen."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the table. Raises sqlite3.Error."""
+        """Open or make the table. Raises sqlite3.Error, OSError."""
         self._database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit has reached storage when it returns. With less, a power cut could take a node id back
-        # that a client holds.
-        self._database.execute("PRAGMA synchronous = FULL")
-        self._database.execute(_SCHEMA)
-        self._database.execute("INSERT OR IGNORE INTO handles VALUES (?, -1, x'')", (ROOT,))
+        # SQLite does not wait for its turn, as it does otherwise, when two want to turn one file into WAL.
+        with _alone(path.parent):
+            self._database.execute("PRAGMA journal_mode = WAL")
+            # FULL: a commit has reached storage when it returns. With less, a power cut could take a node id back
+            # that a client holds.
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute(_SCHEMA)
+            self._database.execute("INSERT OR IGNORE INTO handles VALUES (?, -1, x'')", (ROOT,))
 
     def encode(self, handle: NativeHandle) -> Identity:
-        """Return the handle's number, a new one the first time."""
+        """Return the handle's number, a new one the first time. Raises OSError when it cannot be written down."""
         node = self._find(handle)
         if node is None:
             # A worker beside this one may do the same at the same time; one of them makes the row.
-            self._database.execute("INSERT OR IGNORE INTO handles (type, data) VALUES (?, ?)", handle)
+            try:
+                self._database.execute("INSERT OR IGNORE INTO handles (type, data) VALUES (?, ?)", handle)
+            except sqlite3.OperationalError as error:
+                raise OSError(errno.ENOSPC, f"the table of handles takes no more: {error}") from error
             node = self._find(handle)
         if node is None:
             raise RuntimeError(f"{handle} is not in the table although it was just put there")
@@ -64,10 +76,32 @@ class TableCodec:
         """The handle is the filesystem's own, so it opens what it was made from."""
         return False
 
-    def __len__(self) -> int:
-        """How many handles have a number."""
-        return int(self._database.execute("SELECT max(node) - 1 FROM handles").fetchone()[0])
-
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+class TableSize(NamedTuple):
+    """How large a table is: node ids given out, and bytes on storage."""
+
+    entries: int
+    bytes: int
+
+
+def measure(path: Path) -> TableSize:
+    """Return the size of the table at `path`, which others may be writing to. Raises sqlite3.Error, OSError."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as database:
+        entries = int(database.execute(_LARGEST).fetchone()[0]) - ROOT
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return TableSize(entries, sum(file.stat().st_size for file in files if file.exists()))
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep out others who open tables in this directory. Not by the table: closing it would lose SQLite's locks."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

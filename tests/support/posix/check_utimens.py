@@ -87,10 +87,16 @@ def _moved(journal: Journal, label: str, name: str, before: os.stat_result) -> N
     )
 
 
+_REALTIME_COARSE = 5  # CLOCK_REALTIME_COARSE of <linux/time.h>, the clock of most time stamps
+
+
 def _aged(name: str) -> os.stat_result:
     os.utime(name, (1, 1), follow_symlinks=False)
-    time.sleep(0.005)  # past the tick of the kernel's clock, so that ctime can be seen to move
-    return os.lstat(name)
+    found = os.lstat(name)
+    # Past the tick of the kernel's clock, so that ctime can be seen to move.
+    while time.clock_gettime_ns(_REALTIME_COARSE) <= found.st_ctime_ns:
+        time.sleep(0.001)
+    return found
 
 
 def check_times_of_a_file(journal: Journal) -> None:
