@@ -34,6 +34,14 @@ class WorkerView(_Message):
     cache_misses: int = Field(description="Requests that had to open their file by handle.")
 
 
+class HandleTable(_Message):
+    """The table of handles of a share whose filesystem's handles do not fit into node ids, such as tmpfs."""
+
+    entries: int = Field(description="Inodes in the table: all that clients were ever shown. It never shrinks.")
+    added: int = Field(description="Inodes among them that were added since the share was mounted.")
+    bytes: int = Field(description="Size of the table on the state volume, in bytes.")
+
+
 class ShareState(_Message):
     """How a share is doing."""
 
@@ -47,6 +55,9 @@ class ShareState(_Message):
     worker_deaths: int = Field(default=0, description="Workers that died unasked since the share was mounted.")
     recoveries: int = Field(default=0, description="Times that service was restored after a death.")
     last_recovery_ms: float | None = Field(default=None, description="How long the last recovery took, in ms.")
+    handle_table: HandleTable | None = Field(
+        default=None, description="The share's table of handles; null for a filesystem that needs none."
+    )
 
 
 class NfsPaths(_Message):

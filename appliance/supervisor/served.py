@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.control import ShareState, Status, WorkerView
+from appliance.control import HandleTable, ShareState, Status, WorkerView
 from appliance.errors import HoldfastError, MountError
+from appliance.fuse.codecs.choice import Kind
+from appliance.fuse.codecs.table import TableSize, measure
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import (
     PoolDegraded,
@@ -59,6 +62,7 @@ class ServedShare:
         self._recoveries = 0
         self._last_recovery: float | None = None
         self._died_at: float | None = None
+        self._table_before = TableSize(0, 0)
 
     async def open(self, data_path: DataPath, mountpoint: Path, ready_timeout: float) -> None:
         """Mount, start the workers and wait until they serve. Raises HoldfastError, and leaves nothing behind then."""
@@ -69,6 +73,8 @@ class ServedShare:
 
         try:
             await in_thread(mount)
+            if (before := await in_thread(self._measure)) is not None:
+                self._table_before = before
             self._start_pool()
             await asyncio.wait_for(self._ready.wait(), ready_timeout)
         except TimeoutError:
@@ -123,7 +129,23 @@ class ServedShare:
             worker_deaths=self._deaths,
             recoveries=self._recoveries,
             last_recovery_ms=self._last_recovery,
+            handle_table=await in_thread(self._table),
         )
+
+    def _table(self) -> HandleTable | None:
+        now = self._measure()
+        if now is None:
+            return None
+        return HandleTable(entries=now.entries, added=now.entries - self._table_before.entries, bytes=now.bytes)
+
+    def _measure(self) -> TableSize | None:
+        """Return the size of the table, None without one: it is made by the first worker that needs it."""
+        if self.wanted.identity.codec.kind is not Kind.TABLE:
+            return None
+        try:
+            return measure(Path(self._options.table))
+        except (sqlite3.Error, OSError):
+            return None
 
     @property
     def serving(self) -> bool:

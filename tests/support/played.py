@@ -94,7 +94,8 @@ class FakeMount:
 class FakePath:
     """Mounts whatever is not among `missing`, and remembers what was done."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec: CodecChoice = CodecChoice(Kind.INO32)) -> None:  # noqa: B008 - it cannot change
+        self._codec = codec
         self.pools: list[FakePool] = []
         self.mounts: set[Path] = set()
         self.log: list[str] = []
@@ -112,7 +113,7 @@ class FakePath:
     def prove(self, source: Path) -> CodecChoice:
         if source in self.missing:
             raise SourceError(f"the source {source} does not exist", code="source-missing")
-        return CodecChoice(Kind.INO32)
+        return self._codec
 
     def unmount_stray(self, path: Path) -> None:
         self.mounts.remove(path)

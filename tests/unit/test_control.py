@@ -66,7 +66,10 @@ def test_requests_arrive_as_they_were_sent(request_: Request) -> None:
 
 
 def test_every_field_that_people_see_is_described() -> None:
-    for model in (control.ShareView, control.ShareState, control.WorkerView, control.NfsPaths, control.Readiness):
+    for model in (
+        *(control.ShareView, control.ShareState, control.WorkerView, control.HandleTable),
+        *(control.NfsPaths, control.Readiness),
+    ):
         properties = model.model_json_schema()["properties"]
         assert [name for name, schema in properties.items() if "description" not in schema] == [], model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import pytest
 
 from appliance.errors import MountError, SourceError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.codecs.table import TableCodec
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import (
     PoolDegraded,
@@ -19,6 +21,7 @@ from appliance.fuse.pool_events import (
     PoolRecovered,
     WorkerDied,
 )
+from appliance.linux.handles import NativeHandle
 from appliance.store import Fsid, Identity
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.plan import Wanted
@@ -35,14 +38,17 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def serving(
-    act: Callable[[ServedShare, FakePath], Awaitable[None]], lost: Callable[[], None] = lambda: None
+    act: Callable[[ServedShare, FakePath], Awaitable[None]],
+    lost: Callable[[], None] = lambda: None,
+    wanted: Wanted = WANTED,
+    table: str = "",
 ) -> FakePath:
     """Serve a share for the time of `act` and return what was done to its mount."""
-    path = FakePath()
+    path = FakePath(wanted.identity.codec)
     checked: DataPath = path
 
     async def body() -> None:
-        share = ServedShare(WANTED, PoolOptions(), lost)
+        share = ServedShare(wanted, PoolOptions(table=table), lost)
         await share.open(checked, Path("/exports/a"), 5)
         try:
             await act(share, path)
@@ -194,3 +200,31 @@ def test_a_cancelled_start_leaves_nothing() -> None:
 
     asyncio.run(body())
     assert path.log == ["mount", "unmount", "close"]
+
+
+def test_the_size_and_growth_of_the_table_of_handles_are_told(tmp_path: Path) -> None:
+    codec = TableCodec(tmp_path / "handles.db")
+    for number in range(5):
+        codec.encode(NativeHandle(1, b"%012d" % number))
+
+    async def act(share: ServedShare, path: FakePath) -> None:
+        state = await share.state()
+        assert state.handle_table is not None
+        assert (state.handle_table.entries, state.handle_table.added) == (5, 0)
+        for number in range(3, 12):
+            codec.encode(NativeHandle(1, b"%012d" % number))
+        grown = (await share.state()).handle_table
+        assert grown is not None
+        assert (grown.entries, grown.added) == (12, 7)
+        assert grown.bytes >= state.handle_table.bytes > 0
+
+    wanted = replace(WANTED, identity=replace(WANTED.identity, codec=CodecChoice(Kind.TABLE)))
+    serving(act, wanted=wanted, table=str(tmp_path / "handles.db"))
+    codec.close()
+
+
+def test_a_share_without_a_table_tells_of_none(tmp_path: Path) -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        assert (await share.state()).handle_table is None
+
+    serving(act, table=str(tmp_path / "handles.db"))
