@@ -9,19 +9,18 @@ other files there.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NewType
 from uuid import UUID, uuid4
 
 from appliance.errors import RequestError, StateError
-from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.key import new_key
 from appliance.model import Share
 
@@ -186,7 +185,7 @@ class Store:
             if (known.codec.kind, known.codec.subvolume) == (codec.kind, codec.subvolume):
                 return known
         made = Identity(Fsid(uuid4()), codec, new_key())
-        row = (str(made.fsid), share.name, share.source, json.dumps(asdict(codec)), made.key, now)
+        row = (str(made.fsid), share.name, share.source, codec.to_json(), made.key, now)
         self._db.execute("INSERT INTO fsids VALUES (?, ?, ?, ?, ?, ?)", row)
         return made
 
@@ -222,5 +221,4 @@ def _record(document: str, created: float, changed: float, fsid: str, codec: str
 
 
 def _identity(fsid: str, codec: str, key: bytes) -> Identity:
-    fields = json.loads(codec)
-    return Identity(Fsid(UUID(fsid)), CodecChoice(**{**fields, "kind": Kind(fields["kind"])}), key)
+    return Identity(Fsid(UUID(fsid)), CodecChoice.from_json(codec), key)

@@ -79,7 +79,7 @@ def _serve(source_path: Path, mountpoint: Path, state: State, options: PoolOptio
         connection = Connection.mount(mountpoint, str(source_path))
         stack.callback(connection.close)
         stack.callback(connection.unmount, lazy=True)
-        pool = PoolProcess(mountpoint.name, source, connection, options, state.key())
+        pool = PoolProcess.create(mountpoint.name, source, connection, options, state.key())
         stack.callback(pool.close)
         while _watch(pool, stop):
             pass

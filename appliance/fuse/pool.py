@@ -109,7 +109,7 @@ class Pool:
         self._keeper.check()
 
     def _inode_kept(self, node: int, descriptor: int) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._control, [pool_events.encode(pool_events.InodeKept(node))], [descriptor])
 
     def _inode_released(self, node: int) -> None:

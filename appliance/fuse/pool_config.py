@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
-from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.codecs.choice import CodecChoice
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,5 @@ class PoolConfig:
     def from_argument(cls, argument: str) -> Self:
         """Read what `to_argument` wrote."""
         fields = json.loads(argument)
-        codec = CodecChoice(**{**fields["codec"], "kind": Kind(fields["codec"]["kind"])})
+        codec = CodecChoice.from_fields(fields["codec"])
         return cls(**{**fields, "codec": codec, "options": PoolOptions(**fields["options"])})

@@ -7,15 +7,19 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Self
 
 from appliance.fuse import keeper, pool_events
 from appliance.fuse.connection import Connection
+from appliance.fuse.fd_store import FdStore, Held, NoFdStore
 from appliance.fuse.key import NO_KEY
 from appliance.fuse.pool_config import PoolConfig, PoolOptions
 from appliance.fuse.pool_events import InodeKept, InodeReleased, PoolEvent
 from appliance.fuse.scoreboard import Scoreboard
 from appliance.fuse.source import Source
+from appliance.linux.process import Process
 
 _MESSAGE_SIZE = 64 * 1024
 
@@ -27,18 +31,82 @@ class PoolProcess:
     """
 
     def __init__(
-        self, name: str, source: Source, connection: Connection, options: PoolOptions, key: bytes = NO_KEY
+        self,
+        name: str,
+        source: Source,
+        connection: Connection,
+        options: PoolOptions,
+        board: Scoreboard,
+        queue: tuple[socket.socket, socket.socket],
+        store: FdStore,
     ) -> None:
-        """`key` makes the generations of this share's handles; see appliance.fuse.key."""
+        """Use `create` or `adopt`."""
         self._name = name
         self._source = source
         self._connection = connection
         self._options = options
-        self._board = Scoreboard.create(key)
-        self._queue_receiver, self._queue_sender = keeper.make_queue()
+        self._board = board
+        self._queue_receiver, self._queue_sender = queue
+        self._store = store
         self._kept: dict[int, int] = {}  # node id to descriptor
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._control: socket.socket | None = None
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        source: Source,
+        connection: Connection,
+        options: PoolOptions,
+        key: bytes = NO_KEY,
+        store: FdStore | None = None,
+    ) -> Self:
+        """Prepare a pool process for a new connection.
+
+        `key` makes the generations of this share's handles, see appliance.fuse.key; what a successor of this process
+        needs for `adopt` is left in `store`.
+        """
+        board = Scoreboard.create(key)
+        return cls(name, source, connection, options, board, keeper.make_queue(), store or NoFdStore())
+
+    @classmethod
+    def adopt(
+        cls,
+        name: str,
+        source: Source,
+        connection: Connection,
+        options: PoolOptions,
+        held: Mapping[str, Held],
+        store: FdStore,
+    ) -> Self:
+        """Go on with the pool process that somebody before us has started, as he left it in `store`.
+
+        `held` are the store's entries. If the process had died by then, `pid` is None; if it has since, `receive`
+        will say so.
+        """
+        pool = held[_pool_entry(name)]
+        board, receiver, sender, *control = pool.descriptors
+        queue = (socket.socket(fileno=receiver), socket.socket(fileno=sender))
+        queue[0].setblocking(False)
+        adopted = cls(name, source, connection, options, Scoreboard(board), queue, store)
+        if control:
+            adopted._process = Process(int(pool.text))
+            adopted._control = socket.socket(fileno=control[0])
+            adopted._control.setblocking(False)
+        kept = _kept_entry(name, "")
+        adopted._kept = {
+            int(entry.removeprefix(kept)): one.descriptors[0] for entry, one in held.items() if entry.startswith(kept)
+        }
+        return adopted
+
+    @staticmethod
+    def entries(name: str, held: Mapping[str, Held]) -> list[str]:
+        """Return which entries of a store are those that `adopt` needs. Raises KeyError if they are not complete."""
+        pool, kept = _pool_entry(name), _kept_entry(name, "")
+        if pool not in held:
+            raise KeyError(pool)
+        return [pool, *(entry for entry in held if entry.startswith(kept))]
 
     @property
     def pid(self) -> int | None:
@@ -63,7 +131,7 @@ class PoolProcess:
                 codec=self._source.codec,
                 options=self._options,
             )
-            self._process = subprocess.Popen(
+            child = subprocess.Popen(
                 [sys.executable, "-m", "appliance.fuse.pool", config.to_argument()],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(
@@ -71,7 +139,9 @@ class PoolProcess:
                     *(config.queue_receiver, config.queue_sender),
                 ),
             )
+        self._process = Process(child.pid, child)
         self._control = ours
+        self._keep(ours, child.pid)
         for node, descriptor in self._kept.items():
             socket.send_fds(ours, [b"keep %d" % node], [descriptor])
 
@@ -105,6 +175,7 @@ class PoolProcess:
                 case InodeKept(node):
                     self._release(node)
                     self._kept[node] = descriptors[0]
+                    self._store.keep(_kept_entry(self._name, node), "", descriptors[:1])
                 case InodeReleased(node):
                     self._release(node)
                 case _:
@@ -117,6 +188,7 @@ class PoolProcess:
     def _release(self, node: int) -> None:
         if (descriptor := self._kept.pop(node, None)) is not None:
             os.close(descriptor)
+            self._store.drop(_kept_entry(self._name, node))
 
     def request_status(self) -> None:
         """Ask for a PoolStatus event."""
@@ -127,9 +199,7 @@ class PoolProcess:
         if self._process is None:
             return
         self._send(b"stop")
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
+        if not self._process.wait(timeout):
             self._process.kill()
         self._forget()
 
@@ -141,11 +211,19 @@ class PoolProcess:
     def _forget(self) -> None:
         """Reap a process that has ended, or is about to because we let go of its control socket."""
         if self._control is not None:
+            self._keep(None, 0)  # a copy of the control socket in the store would keep the process from ending
             self._control.close()
             self._control = None
         if self._process is not None:
             self._process.wait()
+            self._process.close()
             self._process = None
+
+    def _keep(self, control: socket.socket | None, pid: int) -> None:
+        """Leave in the store what a successor of this process needs."""
+        lasting = (self._board.fd, self._queue_receiver.fileno(), self._queue_sender.fileno())
+        descriptors = (*lasting, control.fileno()) if control else lasting
+        self._store.keep(_pool_entry(self._name), str(pid), descriptors, spare=pid)
 
     def close(self) -> None:
         """Stop the process and release the scoreboard. Source and connection remain their owner's."""
@@ -155,3 +233,12 @@ class PoolProcess:
         self._queue_sender.close()
         for node in list(self._kept):
             self._release(node)
+        self._store.drop(_pool_entry(self._name))
+
+
+def _pool_entry(name: str) -> str:
+    return f"pool/{name}"
+
+
+def _kept_entry(name: str, node: int | str) -> str:
+    return f"kept/{name}/{node}"

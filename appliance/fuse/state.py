@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 from appliance.errors import SourceError
@@ -34,13 +32,12 @@ class State:
         path = self._directory / "codec.json" if self._directory else None
         if path is None or not path.exists():
             return None
-        fields = json.loads(path.read_text())
-        return CodecChoice(**{**fields, "kind": Kind(fields["kind"])})
+        return CodecChoice.from_json(path.read_text())
 
     def keep_codec(self, codec: CodecChoice) -> None:
         """Keep the choice of codec."""
         if self._directory is not None:
-            _write(self._directory / "codec.json", json.dumps(asdict(codec)).encode())
+            _write(self._directory / "codec.json", codec.to_json().encode())
 
     def table(self, codec: CodecChoice) -> str:
         """Return the path of the table of handles, empty if the codec needs none. Raises SourceError."""

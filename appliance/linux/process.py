@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import select
+import signal
 import struct
+import subprocess
 
 from appliance.linux import libc
 
@@ -130,3 +134,38 @@ class FileIdentity:
         _setfsuid(uid)
         os.umask(umask)
         self._now = (uid, gid, umask)
+
+
+class Process:
+    """A process, known by a descriptor, so that its number's next owner is never taken for it. Perhaps not a child."""
+
+    def __init__(self, pid: int, child: subprocess.Popen[bytes] | None = None) -> None:
+        """`child` is what has to be reaped, if the process is ours; it need not live any more."""
+        self.pid = pid
+        self._child = child
+        self._descriptor = -1
+        with contextlib.suppress(ProcessLookupError):
+            self._descriptor = os.pidfd_open(pid)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for its end; False if `timeout` seconds have passed before."""
+        if self._descriptor >= 0:
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLIN)
+            if not poll.poll(None if timeout is None else timeout * 1000):
+                return False
+        if self._child:
+            self._child.wait()
+        return True
+
+    def kill(self) -> None:
+        """Send it SIGKILL, unless it has ended."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

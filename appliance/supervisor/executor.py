@@ -59,6 +59,18 @@ class Executor:
         self._data_path = data_path
         self._lost = lost
 
+    def adopt(self) -> None:
+        """Go on serving what a supervisor before this one has left."""
+        for name, description in self._data_path.kept().items():
+            try:
+                share = self._share(Wanted.from_json(description))
+                share.adopt(self._data_path, self._settings.exports_dir / name)
+            except (ValueError, KeyError) as error:
+                _LOG.error("a share cannot be adopted and is mounted anew", share=name, reason=error)
+            else:
+                self.served[name] = share
+        self._data_path.discard_kept()
+
     async def observe(self) -> Observed:
         """Look at what is. Raises CommandError if the NFS side cannot be asked."""
         now = time.monotonic()
@@ -116,10 +128,13 @@ class Executor:
         fault.error, fault.retry_at = error, now + fault.backoff.after_failure(now)
         _LOG.error("failed", share=name or "-", reason=error.message, hint=error.hint)
 
-    async def _open(self, wanted: Wanted) -> None:
+    def _share(self, wanted: Wanted) -> ServedShare:
         table = self._settings.state_dir / "tables" / f"{wanted.identity.fsid}.db"
         options = PoolOptions(descriptors=self._settings.descriptors, table=str(table))
-        share = ServedShare(wanted, options, self._lost)
+        return ServedShare(wanted, options, self._lost)
+
+    async def _open(self, wanted: Wanted) -> None:
+        share = self._share(wanted)
         try:
             await share.open(self._data_path, self._settings.exports_dir / wanted.name, self._settings.ready_timeout)
         except HoldfastError as error:

@@ -10,7 +10,7 @@ from appliance.nfs.daemons import daemons
 from appliance.nfs.server import NfsServer
 from appliance.settings import Settings
 from appliance.supervisor import kernel_mounts
-from appliance.supervisor.first import FirstProcess
+from appliance.supervisor.first_orders import FirstProcess
 from appliance.supervisor.guard import Guard
 from appliance.supervisor.threads import in_thread
 

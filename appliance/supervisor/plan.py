@@ -7,13 +7,16 @@ unmount.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID
 
+from appliance.fuse.codecs.choice import CodecChoice
 from appliance.nfs.exports import Export, expected, render
 from appliance.nfs.server import Exported
-from appliance.store import Identity
+from appliance.store import Fsid, Identity
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,20 @@ class Wanted:
     source: str
     identity: Identity
     workers: int
+
+    def to_json(self) -> str:
+        """Return it as text, key and all."""
+        identity = self.identity
+        parts = {"fsid": str(identity.fsid), "codec": identity.codec.to_json(), "key": identity.key.hex()}
+        return json.dumps({"name": self.name, "source": self.source, "workers": self.workers, **parts})
+
+    @classmethod
+    def from_json(cls, text: str) -> Wanted:
+        """Read what `to_json` wrote."""
+        fields = json.loads(text)
+        key = bytes.fromhex(fields["key"])
+        identity = Identity(Fsid(UUID(fields["fsid"])), CodecChoice.from_json(fields["codec"]), key)
+        return cls(fields["name"], fields["source"], identity, fields["workers"])
 
 
 @dataclass(frozen=True)

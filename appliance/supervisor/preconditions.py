@@ -22,14 +22,18 @@ _PROGRAMS = ("exportfs", "rpc.nfsd", "rpc.mountd", "nfsdcld", "unshare", "mount"
 _PROGRAMS_V3 = ("rpcbind", "rpc.statd", "rpcinfo")
 
 
-def check(settings: Settings, root: Path = Path("/")) -> None:
-    """Raise the HoldfastError of the first thing that is missing. `root` is where /proc and /dev are found."""
+def check(settings: Settings, root: Path = Path("/"), *, port_is_free: bool = True) -> None:
+    """Raise the HoldfastError of the first thing that is missing. `root` is where /proc and /dev are found.
+
+    `port_is_free` is False when the NFS server runs already, so that its port shall be taken.
+    """
     check_capabilities((root / "proc/self/status").read_text())
     check_fuse(root / "dev/fuse")
     check_nfsd((root / "proc/filesystems").read_text())
     check_programs(_PROGRAMS + (_PROGRAMS_V3 if settings.nfs_v3 else ()))
     check_user(settings.api_user)
-    check_port(settings.nfs_port, "the NFS server", "HOLDFAST_NFS_PORT")
+    if port_is_free:
+        check_port(settings.nfs_port, "the NFS server", "HOLDFAST_NFS_PORT")
 
 
 def check_capabilities(status: str) -> None:

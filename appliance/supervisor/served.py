@@ -87,7 +87,20 @@ class ServedShare:
         except BaseException:
             await self.close(patience=0)
             raise
+        self._mounted_keep()
         _LOG.info("a share is served", share=self.wanted.name, source=self.wanted.source)
+
+    def adopt(self, data_path: DataPath, mountpoint: Path) -> None:
+        """Go on with a share that a supervisor before this one has served, and that has been served since."""
+        wanted = self.wanted
+        self._mounted = data_path.adopt(wanted.name, Path(wanted.source), wanted.identity.codec, mountpoint)
+        self._pool = self._mounted.adopt_pool(replace(self._options, workers=wanted.workers))
+        self._recovered(None)
+        if self._pool.pid is None:
+            self._pool_down("the pool process died")
+        else:
+            self._listen(self._pool)
+        _LOG.info("a share is served on", share=wanted.name, source=wanted.source)
 
     async def resize(self, wanted: Wanted) -> None:
         """Serve the same mount with another number of workers. Requests wait meanwhile."""
@@ -99,6 +112,7 @@ class ServedShare:
             await in_thread(lambda: pool.resize(wanted.workers))
         self.wanted = wanted
         self._start_pool()
+        self._mounted_keep()
 
     async def close(self, *, patience: float = _BUSY_SECONDS) -> None:
         """Unmount and end the workers. A mount still in use after `patience` seconds is detached and cut off."""
@@ -163,8 +177,15 @@ class ServedShare:
         except OSError as error:
             self._pool_down(f"the pool process cannot be started: {error}")
             return
-        self._reader = self._pool.fileno()
+        self._listen(self._pool)
+
+    def _listen(self, pool: Pool) -> None:
+        self._reader = pool.fileno()
         asyncio.get_running_loop().add_reader(self._reader, self._read)
+
+    def _mounted_keep(self) -> None:
+        if self._mounted:
+            self._mounted.keep(self.wanted.to_json())
 
     def _pause(self) -> None:
         """Neither listen to the pool process nor start another one."""

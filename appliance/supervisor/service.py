@@ -18,9 +18,9 @@ from appliance.store import Store
 from appliance.supervisor import kernel_mounts, preconditions, state_dir
 from appliance.supervisor.child import python
 from appliance.supervisor.control_server import ControlServer
-from appliance.supervisor.datapath import FuseDataPath
 from appliance.supervisor.executor import Executor
-from appliance.supervisor.first import FirstProcess
+from appliance.supervisor.first_orders import FirstProcess
+from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.guard import Guard
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler
@@ -28,6 +28,7 @@ from appliance.supervisor.requests import Requests
 from appliance.supervisor.threads import in_thread
 
 _LOG = facts(__name__)
+_API_LISTENER = "api"
 
 
 async def supervise(settings: Settings, first: FirstProcess) -> None:
@@ -53,13 +54,13 @@ async def supervise(settings: Settings, first: FirstProcess) -> None:
 
 async def serve(settings: Settings, first: FirstProcess) -> None:
     """Run the appliance until it is cancelled; whatever was started by then is stopped."""
-    preconditions.check(settings)
+    preconditions.check(settings, port_is_free=not first.again)
     api_user = preconditions.check_user(settings.api_user)
     state_dir.prepare(settings, api_user.pw_gid)
     async with AsyncExitStack() as stack:
         store = Store(settings.database)
         stack.callback(store.close)
-        listener = preconditions.listen(str(settings.api_address), settings.api_port)
+        listener = _api_listener(settings, first)
         stack.callback(listener.close)
 
         await in_thread(lambda: kernel_mounts.mount_exports(settings.exports_dir))
@@ -68,8 +69,9 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         stack.push_async_callback(nfs_side.stop)
         await nfs_side.start()
 
-        data_path = FuseDataPath()
+        data_path = FuseDataPath(first, {name: held for name, held in first.held.items() if name != _API_LISTENER})
         executor = Executor(settings, nfs_side.server, data_path, lost=lambda: reconciler.wake())
+        executor.adopt()
         reconciler = Reconciler(settings, store, executor)
         stack.push_async_callback(reconciler.shut_down)
         requests = Requests(settings, store, executor, reconciler, nfs_side, data_path)
@@ -99,6 +101,15 @@ def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> async
 
     stack.push_async_callback(end)
     return task
+
+
+def _api_listener(settings: Settings, first: FirstProcess) -> socket.socket:
+    """Return the API's listening socket, a predecessor's if there is one: then nobody was refused in between."""
+    if held := first.held.get(_API_LISTENER):
+        return socket.socket(fileno=held.descriptors[0])
+    listener = preconditions.listen(str(settings.api_address), settings.api_port)
+    first.keep(_API_LISTENER, "", (listener.fileno(),))
+    return listener
 
 
 def api_child(settings: Settings, listener: socket.socket) -> ChildSpec:

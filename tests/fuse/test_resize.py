@@ -29,7 +29,7 @@ def pool(disk: Filesystem, work: Path) -> Iterator[PoolProcess]:
     options = PoolOptions(workers=2, table=str(work / f"{disk.kind}.resize.db"))
     source = Source.open(disk.source)
     connection = Connection.mount(mountpoint, "resize")
-    made = PoolProcess("resize", source, connection, options)
+    made = PoolProcess.create("resize", source, connection, options)
     try:
         made.start()
         _await(made, PoolReady)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,13 @@ class FakeMount:
         self._path.pools.append(FakePool(options, ready=self._path.ready))
         return self._path.pools[-1]
 
+    def adopt_pool(self, options: PoolOptions) -> Pool:
+        self._path.pools.append(FakePool(options, ready=self._path.ready))
+        return self._path.pools[-1]
+
+    def keep(self, description: str) -> None:
+        self._path.descriptions[self._mountpoint.name] = description
+
     def unmount(self, *, lazy: bool) -> None:
         self._path.log.append("detach" if lazy else "unmount")
         if self._path.busy and not lazy:
@@ -88,6 +96,7 @@ class FakeMount:
         self._path.mounts.discard(self._mountpoint)
 
     def close(self) -> None:
+        self._path.descriptions.pop(self._mountpoint.name, None)
         self._path.log.append("close")
 
 
@@ -100,6 +109,7 @@ class FakePath:
         self.mounts: set[Path] = set()
         self.log: list[str] = []
         self.missing: set[Path] = set()
+        self.descriptions: dict[str, str] = {}
         self.busy = 0
         self.ready = True
 
@@ -109,6 +119,17 @@ class FakePath:
         self.log.append("mount")
         self.mounts.add(mountpoint)
         return FakeMount(self, mountpoint)
+
+    def kept(self) -> Mapping[str, str]:
+        return dict(self.descriptions)
+
+    def adopt(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
+        assert (mountpoint.name, codec) == (name, self.prove(source))
+        self.log.append("adopt")
+        return FakeMount(self, mountpoint)
+
+    def discard_kept(self) -> None:
+        self.log.append("discard")
 
     def prove(self, source: Path) -> CodecChoice:
         if source in self.missing:

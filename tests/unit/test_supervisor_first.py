@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -91,6 +92,78 @@ time.sleep(60)
         while Path(f"/proc/{orphan}").exists():
             assert time.monotonic() < deadline, "the orphan is a zombie"
             time.sleep(0.01)
+
+
+AGAIN = """
+if not first.again:
+    spared = os.fork()
+    if spared == 0:
+        time.sleep(60)
+        os._exit(0)
+    left = subprocess.Popen(["sleep", "60"])
+    readable, writable = os.pipe()
+    first.keep("share/a", "text of a", (readable, writable), spare=spared)
+    first.keep("share/b", "", (readable,))
+    first.drop("share/b")
+    os.write(writable, b"written before")
+    print(spared, left.pid, flush=True)
+"""
+
+
+def test_another_supervisor_goes_on_with_what_a_killed_one_has_left() -> None:
+    script = (
+        AGAIN
+        + """
+    os.kill(os.getpid(), signal.SIGKILL)
+(held,) = first.held.values()
+print(*first.held, held.text, os.read(held.descriptors[0], 99).decode(), flush=True)
+sys.exit(0)
+"""
+    )
+    with started(script) as program:
+        spared, left = (int(pid) for pid in line(program).split())
+        try:
+            assert line(program) == "share/a text of a written before"
+            assert program.wait(10) == 0
+            assert not Path(f"/proc/{left}").exists()
+            assert Path(f"/proc/{spared}").exists()
+        finally:
+            os.kill(spared, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(0)", "sys.exit(3)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_supervisor_that_has_left_nothing_is_not_started_again(ending: str) -> None:
+    assert run(f"print('began', flush=True)\n{ending}").stdout.count("began") == 1
+
+
+def test_a_supervisor_that_fails_is_started_again_until_it_ends_in_order() -> None:
+    script = """
+if not first.again:
+    first.keep("count", "", (0,))
+count = len(first.held)
+print(count, flush=True)
+if count < 3:
+    first.keep(f"more {count}", "", (0,))
+    sys.exit(70)
+"""
+    done = run(script)
+    assert (done.returncode, done.stdout.split()) == (0, ["0", "2", "3"])
+
+
+def test_an_order_to_stop_waits_for_the_next_supervisor() -> None:
+    script = """
+signal.signal(signal.SIGTERM, lambda *_: (print("heard", flush=True), os._exit(0)))
+if not first.again:
+    first.keep("a", "", (0,))
+    os.kill(os.getpid(), signal.SIGKILL)
+print("ready", flush=True)
+time.sleep(60)
+"""
+    with started(script) as program:
+        assert line(program) == "ready"
+        program.send_signal(signal.SIGTERM)
+        assert line(program) == "heard"
+        assert program.wait(10) == 0
 
 
 def test_the_supervisor_learns_of_its_end() -> None:

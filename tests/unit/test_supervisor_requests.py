@@ -412,3 +412,40 @@ def test_requests_at_once_are_carried_out_one_after_the_other(act: Act) -> None:
         assert appliance.path.log == ["mount"]
 
     act(body)
+
+
+def test_a_successor_goes_on_with_what_is_served_and_touches_nothing(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        await appliance.create("b", workers=3)
+        appliance.path.log.clear()
+        predecessor = appliance.executor
+        appliance.executor = Executor(
+            appliance.settings, appliance.server, appliance.path, lambda: appliance.reconciler.wake()
+        )
+        appliance.reconciler = Reconciler(appliance.settings, appliance.store, appliance.executor)
+        appliance.executor.adopt()
+        await appliance.reconciler.reconcile()
+        assert appliance.path.log == ["adopt", "adopt", "discard"]
+        assert {name: share.wanted for name, share in appliance.executor.served.items()} == {
+            name: share.wanted for name, share in predecessor.served.items()
+        }
+        assert all(share.serving for share in appliance.executor.served.values())
+
+    act(body)
+
+
+def test_what_cannot_be_adopted_is_mounted_anew(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        appliance.path.descriptions["a"] = "{}"
+        appliance.executor = Executor(
+            appliance.settings, appliance.server, appliance.path, lambda: appliance.reconciler.wake()
+        )
+        appliance.reconciler = Reconciler(appliance.settings, appliance.store, appliance.executor)
+        appliance.executor.adopt()
+        assert not appliance.executor.served
+        await appliance.reconciler.reconcile()
+        assert appliance.executor.served["a"].serving
+
+    act(body)

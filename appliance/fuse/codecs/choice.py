@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from appliance.errors import SourceError
 from appliance.fuse.codecs import btrfs, ino32, xfs
@@ -31,6 +34,20 @@ class CodecChoice:
     kind: Kind
     inode_bits: int = 0
     subvolume: int = 0
+
+    @classmethod
+    def from_json(cls, text: str) -> CodecChoice:
+        """Read what `to_json` wrote."""
+        return cls.from_fields(json.loads(text))
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> CodecChoice:
+        """Read what dataclasses.asdict made."""
+        return cls(**{**fields, "kind": Kind(fields["kind"])})
+
+    def to_json(self) -> str:
+        """Return it as text that stays readable."""
+        return json.dumps(asdict(self))
 
 
 def probe(descriptor: int) -> CodecChoice:
