@@ -17,7 +17,8 @@ from deploy.vm.appliance import PACKAGES, appliance_disks
 FUSE_PACKAGES = ("acl", "attr", "btrfs-progs", "e2fsprogs", "fuse3", "mount", "strace", "xfsprogs")
 BIN = Path(sys.executable).parent
 LINTERS = ((str(BIN / "ruff"), "check"), (str(BIN / "mypy"),), (str(BIN / "lint-imports"),))
-PYTEST = (sys.executable, "-m", "pytest", "--require", "fuse", "--require", "vm", "--durations", "15")
+TIERS = ("--require", "fuse", "--require", "vm", "--filesystems", "all")
+PYTEST = (sys.executable, "-m", "pytest", *TIERS, "--durations", "15")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 from appliance.fuse.nodes import ROOT, Codec, NodeId, Stale
@@ -64,6 +66,22 @@ class DescriptorCache:
                 return descriptor
         self.misses += 1
         return self._store(node, access, self._open(node, access))
+
+    @contextmanager
+    def borrowed(self, node: NodeId) -> Iterator[int]:
+        """Give a descriptor of `node` for a look at it: one that is open, or one that is closed again."""
+        entry = self._nodes.get(node)
+        for descriptor in entry.descriptors if entry else ():
+            if descriptor != _FREE:
+                self.hits += 1
+                yield descriptor
+                return
+        self.misses += 1
+        descriptor = self._open(node, Access.PATH)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def renew(self, node: NodeId, access: Access) -> int:
         """Like `get`, with a descriptor that nobody has used before."""

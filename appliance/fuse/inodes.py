@@ -94,18 +94,22 @@ class Inodes:
         return Entry(node, generation, attributes)
 
     def itself(self, node: NodeId) -> Entry:
-        """Look up "." of any inode: what the kernel asks when it has only a handle."""
-        descriptor = self.path(node)
-        attributes = self._attributes(node, descriptor)
-        # Without a name left and unknown to the kernel it is open nowhere: it exists only because a worker
-        # has not dropped its descriptor yet.
-        if attributes.st_nlink == 0:
-            self.cache.drop(node)
-            raise Stale
-        named, generation = self.name(descriptor)
-        if named != node:
-            raise Stale
-        return Entry(node, generation, attributes)
+        """Look up "." of any inode: what the kernel asks when it has only a handle.
+
+        It may be a forged one, since it is the kernel that compares generations, after the answer. So nothing is kept
+        of it, and nothing makes room for it.
+        """
+        with self.cache.borrowed(node) as descriptor:
+            attributes = self._attributes(node, descriptor)
+            # Without a name left and unknown to the kernel it is open nowhere: it exists only because a worker
+            # has not dropped its descriptor yet.
+            if attributes.st_nlink == 0:
+                self.cache.drop(node)
+                raise Stale
+            named, generation = self.name(descriptor)
+            if named != node:
+                raise Stale
+            return Entry(node, generation, attributes)
 
     def parent(self, node: NodeId) -> Entry:
         """Look up ".." of a directory. The root is its own parent: nothing above it is served."""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.commands import pasteable
 from tests.support.daemon import LIVE, Daemon, daemon
-from tests.support.filesystems import KINDS, Filesystem, filesystem
+from tests.support.filesystems import KINDS, Filesystem, filesystem, kernel_obstacle
 from tests.support.janitor import Janitor, janitor
 from tests.support.scratch import scratch_directory, sweep
 
@@ -56,9 +56,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what needs a disk on each chosen kind that the module's FILESYSTEMS, if it has any, allow."""
+    """Run what needs a disk on each chosen kind that the module's FILESYSTEMS or the test's mark `kinds` allow."""
     if "disk" in metafunc.fixturenames:
         allowed = getattr(metafunc.module, "FILESYSTEMS", KINDS)
+        if mark := metafunc.definition.get_closest_marker("kinds"):
+            allowed = mark.args
         kinds = [kind for kind in _chosen(metafunc.config) if kind in allowed]
         metafunc.parametrize("disk", kinds, indirect=True, scope="session")
 
@@ -66,6 +68,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def disk(request: pytest.FixtureRequest, work: Path) -> Iterator[Filesystem]:
     """A filesystem of each kind, for the whole run."""
+    if reason := kernel_obstacle(request.param):
+        pytest.skip(reason)
     with filesystem(request.param, work) as made:
         yield made
 
@@ -77,6 +81,7 @@ def shared_daemon(
     """A daemon for the tests that leave it as it was."""
     log = tmp_path_factory.mktemp("daemon") / "log"
     with daemon(disk.source, work / f"{disk.kind}.shared", log, watch) as running:
+        disk.grow()
         yield running
 
 

@@ -37,7 +37,7 @@ _GROUP_EXECUTE = "the kernel's fuse_setattr() looks at the group's execute bit o
 _ALWAYS_TIMES = "SETATTR does not tell truncate(2), which leaves the times if the size stays, from ftruncate(2)"
 _REMOVED = "overlayfs opens no handle of a removed directory, even while somebody is in it"
 
-_CHANGED_ONLY = frozenset({"xfs", "xfs-inode32", "xfs-large", "btrfs", "btrfs-subvolume"})
+_CHANGED_ONLY = frozenset({"xfs", "xfs-inode32", "xfs-grown", "btrfs", "btrfs-subvolume"})
 _OVERLAY = frozenset({"overlay"})
 
 _SETGID = "check_setgid_without_execution_cleared"

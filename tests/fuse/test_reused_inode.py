@@ -16,7 +16,7 @@ from tests.support.witness import Witness, drop_caches, faults, mark, take
 
 pytestmark = pytest.mark.fuse
 
-FILESYSTEMS = ("ext4", "ext4-inode128", "xfs", "xfs-inode32", "xfs-large")
+FILESYSTEMS = ("ext4", "ext4-inode128", "xfs", "xfs-inode32", "xfs-grown")
 
 _ATTEMPTS = 100
 _FILES_EACH = 150

@@ -67,6 +67,7 @@ def test_idle_workers_keep_nothing_alive(disk: Filesystem, work: Path, watch: Ja
         _await(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed", seconds=4)
 
 
+@pytest.mark.kinds("ext4", "tmpfs")  # it is the workers that let go, and it takes long
 def test_a_file_deleted_behind_the_mount_is_let_go(own_daemon: Daemon, disk: Filesystem) -> None:
     before = _free_blocks(disk)
     (own_daemon.mountpoint / "large").write_bytes(bytes(_SIZE))

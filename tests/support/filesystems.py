@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,14 @@ class Filesystem:
     @property
     def plain(self) -> Path:
         return self.root / "data" / "plain"
+
+    def grow(self) -> None:
+        """Make it several times as large while it is mounted and in use, if it is of the kind that grows, and once."""
+        if self.kind == GROWN and self.image.stat().st_size < _GROWN_BYTES:
+            os.truncate(self.image, _GROWN_BYTES)
+            device = run("findmnt", "-no", "SOURCE", self.root).strip()
+            run("losetup", "--set-capacity", device)
+            run("xfs_growfs", self.root)
 
 
 @dataclass(frozen=True)
@@ -83,13 +93,16 @@ def _overlay(image: Path, root: Path) -> Iterator[None]:
 # Enough inodes for the tests with hundreds of thousands of files.
 _EXT4 = ("mkfs.ext4", "-q", "-N", "800000")
 
+GROWN = "xfs-grown"
+_GROWN_BYTES = 15 << 40  # an ext4 below it has files of up to 16 TiB
+
 KINDS: dict[str, Callable[[Path, Path], AbstractContextManager[None]]] = {
     "ext4": Image(_EXT4).mounted,
     "ext4-inode128": Image((*_EXT4, "-I", "128")).mounted,
     "xfs": Image(("mkfs.xfs", "-q")).mounted,
     "xfs-inode32": Image(("mkfs.xfs", "-q"), options="inode32").mounted,
-    # So large that inode number and generation have no room in a node id.
-    "xfs-large": Image(("mkfs.xfs", "-q"), gibibytes=15 << 10).mounted,
+    # Grown while it is served, see `Filesystem.grow`; then inode numbers take 35 bits, and the generation is cut.
+    GROWN: Image(("mkfs.xfs", "-q", "-d", "agsize=1023g"), gibibytes=2 << 10).mounted,
     "btrfs": Image(("mkfs.btrfs", "-q")).mounted,
     "btrfs-subvolume": Image(("mkfs.btrfs", "-q"), subvolumes=True).mounted,
     "tmpfs": _tmpfs,
@@ -106,6 +119,19 @@ def filesystem(kind: str, work: Path) -> Iterator[Filesystem]:
         made.source.mkdir(parents=True, exist_ok=True)
         made.plain.mkdir(exist_ok=True)
         yield made
+
+
+def kernel_obstacle(kind: str) -> str | None:
+    """Return why this kernel cannot mount that kind, None if it can."""
+    name = kind.partition("-")[0]
+    if shutil.which("modprobe"):
+        run("modprobe", "--quiet", name, check=False)
+    known = {line.split()[-1] for line in Path("/proc/filesystems").read_text().splitlines()}
+    if name not in known:
+        return f"this kernel has no {name}"
+    if name == "overlay" and not Path("/sys/module/overlay/parameters/nfs_export").exists():
+        return "this kernel's overlay has no nfs_export"
+    return None
 
 
 def check_ext4(image: Path) -> None:
