@@ -1,10 +1,11 @@
 # Thin names for what `python -m deploy` does (deploy/), so that there is one way to start each thing.
 #   make up                              the appliance, running, with a share that was tried      make down  ends it
 #   make test                            everything that can be tested                            make venv  .venv alone
+#   make bench-inodes                     cost of inodes up to a million, to results/ (docs/benchmarks.md)
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run venv clean
+.PHONY: up down test image lock shell vm-run bench-inodes venv clean
 
 venv:
 	@deploy/bootstrap
@@ -15,6 +16,9 @@ up down test image lock shell: venv
 vm-run: venv
 	@test -n "$(SCRIPT)" || { echo "usage: make vm-run SCRIPT=FILE [FILES=DIR]" >&2; exit 64; }
 	@$(PYTHON) -m deploy vm-run $(if $(FILES),--files "$(FILES)") "$(SCRIPT)"
+
+bench-inodes: venv
+	@$(PYTHON) -m tests.bench.inodes
 
 # Caches and .venv; what is running stays.
 clean:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from appliance.fuse.descriptors import Access, DescriptorCache
@@ -80,6 +81,10 @@ class Inodes:
             return ROOT, 0
         node, identity = self._codec.encode(handle)
         return node, self._key.generation(identity)
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Return a context in which many entries are described before any of them is told to the kernel."""
+        return self._codec.batch()
 
     def child(self, directory: NodeId, name: bytes) -> Entry:
         """Look `name` up in a directory, never through a symbolic link, and keep its descriptor."""

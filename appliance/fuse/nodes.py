@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import AbstractContextManager
 from typing import NamedTuple, NewType, Protocol
 
 from appliance.linux.handles import NativeHandle
@@ -41,12 +42,18 @@ class Codec(Protocol):
     def decode(self, node: NodeId) -> NativeHandle:
         """Return a handle that opens the inode. Raises Stale if there can be none."""
 
+    def batch(self) -> AbstractContextManager[None]:
+        """Return a context in which much is encoded, of which nothing is told to anybody before it ends."""
+
     def opens_any(self, node: NodeId) -> bool:
         """Tell whether the filesystem would open any inode of this number, so that the answer must be verified."""
 
 
 class Outside(FileNotFoundError):
-    """An inode below the source that belongs to another filesystem or subvolume: the share does not show it."""
+    """An inode below the source that belongs to another filesystem or subvolume: the share does not show it.
+
+    Nor does it show an inode whose number is 0 or the root's, which no filesystem known to us gives to a file.
+    """
 
     def __init__(self) -> None:
         super().__init__(errno.ENOENT, "belongs to another subvolume")

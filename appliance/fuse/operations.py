@@ -215,9 +215,10 @@ class Operations(Boundary):
 
     def op_readdir(self, fh: NodeId, offset: int, token: pyfuse3.ReaddirToken) -> None:
         """List a directory from `offset` for as long as the reply has room."""
-        for name, entry, next_offset in read_directory(self._inodes, fh, offset):
-            if not pyfuse3.readdir_reply(token, name, self._reply(entry), next_offset):
-                break
+        with self._inodes.batch():
+            for name, entry, next_offset in read_directory(self._inodes, fh, offset):
+                if not pyfuse3.readdir_reply(token, name, self._reply(entry), next_offset):
+                    break
 
     def op_releasedir(self, _fh: NodeId) -> None:
         """Nothing was remembered at opendir."""

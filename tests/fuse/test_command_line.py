@@ -130,9 +130,48 @@ def test_source_that_needs_a_table_is_refused_without_a_place_for_it(mountpoint:
     assert "--state" in said, "the step that mends it"
 
 
+def test_the_filesystem_of_a_container_is_refused_and_a_way_out_told(mountpoint: Path, work: Path) -> None:
+    """Docker's overlayfs has no nfs_export, and thus gives no handles."""
+    with _tmpfs(work / "command-line.layers") as layers:
+        for name in ("lower", "upper", "work", "merged"):
+            (layers / name).mkdir()
+        options = f"lowerdir={layers}/lower,upperdir={layers}/upper,workdir={layers}/work"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", layers / "merged"], check=True)
+        try:
+            status, said = _refused(layers / "merged", mountpoint)
+        finally:
+            subprocess.run(["umount", layers / "merged"], check=True)
+    assert status == _EX_NOINPUT
+    assert "gives no file handles" in said
+    assert "overlayfs without nfs_export" in said
+    assert "bind-mount a directory of ext4, xfs or btrfs from the host" in said, "the step that mends it"
+
+
+def test_a_source_that_became_another_filesystem_is_refused(disk: Filesystem, mountpoint: Path, work: Path) -> None:
+    source, state = disk.source / "replaced", work / "command-line.state"
+    source.mkdir()
+    options = ("--state", str(state))
+    assert _served(source, mountpoint, *options)
+    with _tmpfs(source):
+        status, said = _refused(source, mountpoint, *options)
+    assert status == _EX_NOINPUT
+    assert "was ino32 and is now table" in said
+    assert "mount the filesystem that the share was made for" in said, "the step that mends it"
+    assert _served(source, mountpoint, *options), "it is back"
+
+
+def _served(source: Path, mountpoint: Path, *options: str) -> bool:
+    """Start a daemon and stop it; tell whether it came to serve."""
+    with subprocess.Popen(command(source, mountpoint, *options), cwd=REPOSITORY, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        process.terminate()
+    return said == b"READY\n" and process.returncode == 0
+
+
 @contextmanager
 def _tmpfs(path: Path) -> Iterator[Path]:
-    path.mkdir()
+    path.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", path], check=True)
     try:
         yield path

@@ -16,10 +16,11 @@ from tests.support.witness import Witness, drop_caches, faults, mark, take
 
 pytestmark = pytest.mark.fuse
 
-FILESYSTEMS = ("ext4", "ext4-inode128", "xfs", "xfs-inode32", "xfs-grown")
+FILESYSTEMS = ("ext4", "ext4-inode128", "xfs", "xfs-inode32", "xfs-grown", "overlay")
 
 _ATTEMPTS = 100
 _FILES_EACH = 150
+_NEIGHBOURS = 64  # as many inodes as xfs has in a chunk
 
 
 def _impostor(victim: Witness, inode: int, disk: Filesystem, daemon: Daemon) -> Path:
@@ -39,6 +40,16 @@ def _impostor(victim: Witness, inode: int, disk: Filesystem, daemon: Daemon) -> 
     pytest.fail(f"{disk.kind} did not use inode {inode} again")
 
 
+def _new_victim(daemon: Daemon, disk: Filesystem, name: str) -> Witness:
+    """Make the file between others: xfs gives up a chunk of inodes of which none is in use, and its numbers with it."""
+    for number in range(_NEIGHBOURS):
+        make(bytes(daemon.mountpoint / f"{name}-before-{number}"))
+    victim = new_witness(daemon, disk, name)
+    for number in range(_NEIGHBOURS):
+        make(bytes(daemon.mountpoint / f"{name}-after-{number}"))
+    return victim
+
+
 def _check(victim: Witness, inode: int, disk: Filesystem, daemon: Daemon) -> None:
     name = _impostor(victim, inode, disk, daemon)
     assert errno_on(daemon, victim.handle) == "ESTALE"
@@ -53,14 +64,14 @@ def _check(victim: Witness, inode: int, disk: Filesystem, daemon: Daemon) -> Non
 
 @pytest.mark.parametrize("round_", range(3))
 def test_unlinked_file_is_stale(round_: int, disk: Filesystem, shared_daemon: Daemon) -> None:
-    victim = new_witness(shared_daemon, disk, f"reused-{round_}")
+    victim = _new_victim(shared_daemon, disk, f"reused-{round_}")
     inode = (disk.source / f"reused-{round_}").stat().st_ino
     os.unlink(shared_daemon.mountpoint / f"reused-{round_}")
     _check(victim, inode, disk, shared_daemon)
 
 
 def test_unlinked_file_that_every_worker_has_just_used_is_stale(disk: Filesystem, shared_daemon: Daemon) -> None:
-    victim = new_witness(shared_daemon, disk, "reused-used")
+    victim = _new_victim(shared_daemon, disk, "reused-used")
     inode = (disk.source / "reused-used").stat().st_ino
     for _ in range(100):  # both workers get their turns
         with opened(bytes(shared_daemon.mountpoint / "reused-used"), os.O_RDWR) as file:
@@ -70,7 +81,7 @@ def test_unlinked_file_that_every_worker_has_just_used_is_stale(disk: Filesystem
 
 
 def test_file_unlinked_behind_the_mount_is_stale(disk: Filesystem, shared_daemon: Daemon) -> None:
-    victim = new_witness(shared_daemon, disk, "reused-behind")
+    victim = _new_victim(shared_daemon, disk, "reused-behind")
     inode = (disk.source / "reused-behind").stat().st_ino
     drop_caches()
     os.unlink(disk.source / "reused-behind")

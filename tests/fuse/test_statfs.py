@@ -21,16 +21,15 @@ def _free(path: str | os.PathLike[str]) -> int:
 
 
 def test_free_space_follows_use(disk: Filesystem, shared_daemon: Daemon) -> None:
-    path = shared_daemon.mountpoint / "statfs"
     # What was deleted before may be given back only now, xfs does so in the background: then it is tried again.
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
+        path = shared_daemon.mountpoint / f"statfs-{attempt}"
         before = _free(shared_daemon.mountpoint)
         with path.open("wb") as file:
             file.write(os.urandom(_SIZE))
             os.fsync(file.fileno())
         os.sync()  # btrfs counts at the end of a transaction
         behind, mounted = _free(disk.source), _free(shared_daemon.mountpoint)
-        path.unlink()
         assert abs(mounted - behind) < _SIZE // 10, "the filesystem frees and allocates a little in the background"
         if mounted < before - _SIZE // 2:
             return

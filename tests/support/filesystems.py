@@ -90,8 +90,8 @@ def _overlay(image: Path, root: Path) -> Iterator[None]:
             run("umount", root)
 
 
-# Enough inodes for the tests with hundreds of thousands of files.
-_EXT4 = ("mkfs.ext4", "-q", "-N", "800000")
+# Enough inodes for the benchmark with a million files.
+_EXT4 = ("mkfs.ext4", "-q", "-N", "1200000")
 
 GROWN = "xfs-grown"
 _GROWN_BYTES = 15 << 40  # an ext4 below it has files of up to 16 TiB

@@ -46,6 +46,12 @@ def resident_kilobytes(pid: int) -> int:
     raise ProcessLookupError(pid)
 
 
+def own_kilobytes(pid: int) -> int:
+    """Return the memory in KiB that `pid` shares with nobody. Raises FileNotFoundError when it is gone."""
+    lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
 def descriptor_count(pid: int) -> int:
     """Return how many descriptors `pid` holds."""
     return len(os.listdir(_PROC / str(pid) / "fd"))

@@ -11,10 +11,11 @@ from appliance.errors import SourceError
 from appliance.fuse.codecs import btrfs, xfs
 from appliance.fuse.codecs.btrfs import BtrfsCodec
 from appliance.fuse.codecs.choice import CodecChoice, Kind, confirm, needs_sys_admin
+from appliance.fuse.codecs.ino32 import Ino32Codec
 from appliance.fuse.codecs.table import TableCodec
 from appliance.fuse.codecs.xfs import XfsCodec
 from appliance.fuse.key import HandleKey, new_key
-from appliance.fuse.nodes import ROOT, NodeId, Outside, Stale
+from appliance.fuse.nodes import ROOT, Codec, NodeId, Outside, Stale
 from appliance.linux.handles import NativeHandle
 
 generations = st.integers(min_value=0, max_value=2**32 - 1)
@@ -174,3 +175,36 @@ def test_only_an_xfs_with_cut_generations_costs_a_capability() -> None:
     assert needs_sys_admin(CodecChoice(Kind.XFS, inode_bits=40))
     assert not needs_sys_admin(CodecChoice(Kind.XFS, inode_bits=32))
     assert not needs_sys_admin(CodecChoice(Kind.INO32))
+
+
+# Both numbers small now and then, so that the edges are met.
+any_inodes = st.integers(min_value=0, max_value=3) | st.integers(min_value=0, max_value=2**32 - 1)
+
+
+@given(st.lists(st.tuples(any_inodes, generations), unique_by=lambda live: live[0], max_size=10), splits)
+def test_no_two_live_inodes_have_one_node_id_and_none_has_0_or_the_roots(
+    live: list[tuple[int, int]], bits: int
+) -> None:
+    """A live inode is one of its number: whatever the generations are, and however they are cut."""
+    codecs: dict[str, Codec] = {
+        "ino32": Ino32Codec(),
+        "xfs": XfsCodec(bits, dict(live).get),
+        "btrfs": BtrfsCodec(5),
+    }
+    for name, codec in codecs.items():
+        nodes = []
+        for inode, generation in live:
+            handle = {
+                "ino32": NativeHandle(1, struct.pack("=II", inode, generation)),
+                "xfs": xfs_handle(inode, generation),
+                "btrfs": btrfs_handle(inode, 5, generation),
+            }[name]
+            try:
+                nodes.append(codec.encode(handle).node)
+            except Outside:
+                assert inode <= ROOT
+                continue
+            if name != "btrfs":  # which leaves the generation out: there was only ever one inode of the number
+                assert codec.decode(nodes[-1]) == handle
+        assert len(set(nodes)) == len(nodes)
+        assert all(ROOT < node < 2**64 for node in nodes)

@@ -117,3 +117,25 @@ def test_a_full_table_says_so(tmp_path: Path) -> None:
         deque(map(codec.encode, map(_handle, range(10_000))), maxlen=0)
     assert caught.value.errno == 28  # ENOSPC
     codec.close()
+
+
+def _fail_in_the_middle(codec: TableCodec) -> None:
+    with codec.batch():
+        codec.encode(_handle(100))
+        raise KeyError
+
+
+def test_what_is_gathered_is_there_for_others_when_it_is_told_and_not_at_all_after_a_failure(tmp_path: Path) -> None:
+    one, other = TableCodec(tmp_path / "handles.db"), TableCodec(tmp_path / "handles.db")
+    with one.batch():
+        nodes = [one.encode(_handle(number)).node for number in range(100)]
+        assert measure(tmp_path / "handles.db").entries == 0
+    assert [other.encode(_handle(number)).node for number in range(100)] == nodes
+    with pytest.raises(KeyError):
+        _fail_in_the_middle(one)
+    assert measure(tmp_path / "handles.db").entries == 100
+    with one.batch():
+        assert one.encode(_handle(99)).node == nodes[-1]
+    assert other.encode(_handle(101)).node not in nodes
+    one.close()
+    other.close()

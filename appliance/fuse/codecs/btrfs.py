@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import AbstractContextManager, nullcontext
 
 from appliance.fuse.nodes import ROOT, Identity, NodeId, Outside, Stale
 from appliance.linux.handles import NativeHandle
@@ -23,7 +24,7 @@ class BtrfsCodec:
         if not fits(handle):
             raise Outside
         inode, subvolume, _ = _DATA.unpack(handle.data)
-        if subvolume != self._subvolume:
+        if subvolume != self._subvolume or inode <= ROOT:
             raise Outside
         return Identity(NodeId(inode), handle.data)
 
@@ -32,6 +33,10 @@ class BtrfsCodec:
         if node <= ROOT:
             raise Stale
         return NativeHandle(TYPE, _DATA.pack(node, self._subvolume, _ANY_GENERATION))
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Nothing is written down, so there is nothing to gather."""
+        return nullcontext()
 
     def opens_any(self, _node: NodeId) -> bool:
         """There was only ever one inode of this number."""

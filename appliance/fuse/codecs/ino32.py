@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import AbstractContextManager, nullcontext
 
 from appliance.fuse.nodes import ROOT, Identity, NodeId, Outside, Stale
 from appliance.linux.handles import NativeHandle
@@ -19,6 +20,8 @@ class Ino32Codec:
         if not fits(handle):
             raise Outside
         inode, generation = _DATA.unpack(handle.data)
+        if inode <= ROOT:
+            raise Outside
         return Identity(NodeId(generation << 32 | inode), handle.data)
 
     def decode(self, node: NodeId) -> NativeHandle:
@@ -27,6 +30,10 @@ class Ino32Codec:
         if inode <= ROOT:  # 0 is no inode, and 1 (ext4: bad blocks) would be mistaken for the root
             raise Stale
         return NativeHandle(TYPE, _DATA.pack(inode, generation))
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Nothing is written down, so there is nothing to gather."""
+        return nullcontext()
 
     def opens_any(self, node: NodeId) -> bool:
         """The kernel's helper for these handles takes generation 0 for "whichever is there"."""

@@ -35,6 +35,7 @@ class TableCodec:
 
     def __init__(self, path: Path) -> None:
         """Open or make the table. Raises sqlite3.Error, OSError."""
+        self._batching = False
         self._database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         # SQLite does not wait for its turn, as it does otherwise, when two want to turn one file into WAL.
         with _alone(path.parent):
@@ -49,6 +50,8 @@ class TableCodec:
         """Return the handle's number, a new one the first time. Raises OSError when it cannot be written down."""
         node = self._find(handle)
         if node is None:
+            if self._batching and not self._database.in_transaction:
+                self._database.execute("BEGIN IMMEDIATE")
             # A worker beside this one may do the same at the same time; one of them makes the row.
             try:
                 self._database.execute("INSERT OR IGNORE INTO handles (type, data) VALUES (?, ?)", handle)
@@ -71,6 +74,19 @@ class TableCodec:
         if row is None:
             raise Stale
         return NativeHandle(*row)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Write all new handles in one transaction: each takes a wait for storage, and a directory has many names."""
+        self._batching = True
+        try:
+            yield
+            if self._database.in_transaction:
+                self._database.execute("COMMIT")
+        finally:
+            self._batching = False
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
 
     def opens_any(self, _node: NodeId) -> bool:
         """The handle is the filesystem's own, so it opens what it was made from."""

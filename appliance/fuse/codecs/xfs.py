@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from appliance.fuse.codecs import ino32
 from appliance.fuse.nodes import ROOT, Identity, NodeId, Outside, Stale
@@ -40,6 +41,8 @@ class XfsCodec:
     def encode(self, handle: NativeHandle) -> Identity:
         """Put the handle's two numbers into one."""
         inode, generation = _numbers(handle)
+        if inode <= ROOT:
+            raise Outside
         if inode >> self._inode_bits:
             raise OverflowError(f"inode number {inode} has more than the {self._inode_bits} bits that the share allows")
         low = generation & (1 << self._generation_bits) - 1
@@ -56,6 +59,10 @@ class XfsCodec:
         if generation is None or generation & (1 << self._generation_bits) - 1 != low:
             raise Stale
         return NativeHandle(TYPE, _DATA.pack(inode, generation))
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Nothing is written down, so there is nothing to gather."""
+        return nullcontext()
 
     def opens_any(self, _node: NodeId) -> bool:
         """XFS takes no generation but the right one."""
