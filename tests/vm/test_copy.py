@@ -6,7 +6,7 @@ from tests.vm.conftest import Client
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 
-_MAKE_TREE = r"""
+MAKE_TREE = r"""
 tree=/root/tree
 rm -rf $tree; mkdir -p $tree/{empty,deep/a/b/c/d,private}
 cp -r /usr/lib/python3.13/json $tree/
@@ -19,7 +19,7 @@ chmod 0751 $tree/private; chmod u+s,g+s $tree/deep; chown 1234:4321 $tree/privat
 touch -d '1999-01-02 03:04:05.678901234' $tree/deep/a
 """
 
-_COMPARE = r"""
+COMPARE = r"""
 list() {
     cd "$1"
     find . ! -type d -printf '%p %y %m %U:%G %s %n %l\n'
@@ -36,7 +36,7 @@ same() {
 @pytest.mark.parametrize("version", ["4.2", "4.1"])
 def test_a_tree_comes_out_as_it_went_in(client: Client, version: str) -> None:
     said = client.run(
-        f"""{_MAKE_TREE}{_COMPARE}
+        f"""{MAKE_TREE}{COMPARE}
         mkdir -p /mnt/copy; mount -t nfs4 -o vers={version} $(findmnt -no SOURCE /mnt/share) /mnt/copy
         trap 'umount /mnt/copy' EXIT
         rm -rf /mnt/copy/tree; cp -a $tree /mnt/copy/tree
