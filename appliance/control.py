@@ -38,7 +38,7 @@ class HandleTable(_Message):
     """The table of handles of a share whose filesystem's handles do not fit into node ids, such as tmpfs."""
 
     entries: int = Field(description="Inodes in the table: all that clients were ever shown. It never shrinks.")
-    added: int = Field(description="Inodes among them that were added since the share was mounted.")
+    added: int = Field(description="Inodes among them that were added since this supervisor began to serve the share.")
     bytes: int = Field(description="Size of the table on the state volume, in bytes.")
 
 

@@ -94,6 +94,7 @@ class ServedShare:
         """Go on with a share that a supervisor before this one has served, and that has been served since."""
         wanted = self.wanted
         self._mounted = data_path.adopt(wanted.name, Path(wanted.source), wanted.identity.codec, mountpoint)
+        self._table_before = self._measure() or self._table_before
         self._pool = self._mounted.adopt_pool(replace(self._options, workers=wanted.workers))
         self._recovered(None)
         if self._pool.pid is None:

@@ -435,6 +435,28 @@ def test_a_successor_goes_on_with_what_is_served_and_touches_nothing(act: Callab
     act(body)
 
 
+def test_a_supervisor_that_died_with_another_key_stored_leaves_no_mount_with_the_old_one(
+    act: Callable[[Body], None],
+) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        await appliance.create("b")
+        appliance.store.rotate_key("a")  # and died
+        appliance.path.log.clear()
+        appliance.executor = Executor(
+            appliance.settings, appliance.server, appliance.path, lambda: appliance.reconciler.wake()
+        )
+        appliance.reconciler = Reconciler(appliance.settings, appliance.store, appliance.executor)
+        appliance.executor.adopt()
+        await appliance.reconciler.reconcile()
+        assert appliance.path.log == ["adopt", "adopt", "discard", "unmount", "close", "mount"]
+        assert appliance.server.released == [appliance.settings.exports_dir / "a"]
+        served = appliance.executor.served["a"].wanted.identity
+        assert served == appliance.store.share("a").identity
+
+    act(body)
+
+
 def test_what_cannot_be_adopted_is_mounted_anew(act: Callable[[Body], None]) -> None:
     async def body(appliance: Appliance) -> None:
         await appliance.create("a")
