@@ -5,7 +5,7 @@
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run bench-inodes venv clean
+.PHONY: up down test image lock shell vm-run soak bench-inodes venv clean
 
 venv:
 	@deploy/bootstrap
@@ -19,6 +19,10 @@ vm-run: venv
 
 bench-inodes: venv
 	@$(PYTHON) -m tests.bench.inodes
+
+# Half an hour of random faults under the load of two NFS clients.
+soak:
+	@$(MAKE) --no-print-directory vm-run SCRIPT=tests/vm/inside/soak.sh FILES=tests/vm/inside
 
 # Caches and .venv; what is running stays.
 clean:
