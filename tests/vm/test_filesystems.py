@@ -16,10 +16,11 @@ _SHARE = r"""
 server=$(findmnt -no SOURCE /mnt/share); server=${server%%:*}
 options=vers=4.2,actimeo=0
 end() {
-    cd /
-    umount --quiet /mnt/other /mnt/$kind || umount --lazy /mnt/$kind
-    api DELETE /v1/shares/$kind || true
-    umount /srv/$kind; rm /root/$kind.img
+    status=$?; set +e; cd /
+    for place in /mnt/other /mnt/$kind; do mountpoint --quiet $place && umount $place; done
+    api DELETE /v1/shares/$kind
+    umount /srv/$kind && rm /root/$kind.img || status=1
+    exit $status
 }
 share() {
     kind=$1
