@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import pyfuse3
 
-from appliance.fuse import attributes
+from appliance.fuse import attributes, testimony
 from appliance.fuse.boundary import Boundary
 from appliance.fuse.changes import Changes
 from appliance.fuse.directories import read_directory
@@ -141,6 +141,9 @@ class Operations(Boundary):
 
     def op_getxattr(self, node: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> bytes:
         """Return an extended attribute's value."""
+        if name == testimony.ATTRIBUTE:
+            self._inodes.attributes(node)
+            return testimony.testify(self._inodes.path(node))
         return os.getxattr(self._attributes_of(node), name)
 
     def op_setxattr(self, node: NodeId, name: bytes, value: bytes, caller: pyfuse3.RequestContext) -> None:

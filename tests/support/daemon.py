@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from tests.support import faulty
 from tests.support.commands import pasteable
 from tests.support.janitor import Janitor
 from tests.support.logs import WatchedLog
@@ -119,8 +120,13 @@ def command(source: Path, mountpoint: Path, *options: str) -> list[str]:
 
 
 @contextmanager
-def daemon(source: Path, mountpoint: Path, log: Path, watch: Janitor, *, workers: int = 2) -> Iterator[Daemon]:
-    """Run a daemon for the length of the context, in which it must stay up, and which it must end in good order."""
+def daemon(
+    source: Path, mountpoint: Path, log: Path, watch: Janitor, *, workers: int = 2, fault: str = ""
+) -> Iterator[Daemon]:
+    """Run a daemon for the length of the context, in which it must stay up, and which it must end in good order.
+
+    `fault` gives it one of the wrong codecs of tests.support.faulty.
+    """
     mountpoint.mkdir(exist_ok=True)
     # The same mountpoint has the same state: a daemon that comes after another knows the handles of its files.
     state = mountpoint.with_name(f"{mountpoint.name}.state")
@@ -128,7 +134,14 @@ def daemon(source: Path, mountpoint: Path, log: Path, watch: Janitor, *, workers
     log.touch()
     watched = WatchedLog(log)
     with log.open("ab") as stderr:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=stderr, cwd=REPOSITORY, start_new_session=True)
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=REPOSITORY,
+            start_new_session=True,
+            env={**os.environ, **faulty.environment(fault)} if fault else None,
+        )
     watch.tell("daemon", process.pid, log)
     running = Daemon(process, source, mountpoint, watched, workers)
     try:

@@ -1,0 +1,1 @@
+"""Handle-stability checks: do the handles given out earlier still name the same files?"""
