@@ -37,6 +37,8 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
 CMD ["python", "-m", "appliance"]
 COPY --from=packages /opt/holdfast /opt/holdfast
 # The project's own code comes last, because it changes often; compiled, because nobody writes there at run time.
+RUN printf '#!/opt/holdfast/bin/python\nimport sys\nfrom api.cli.__main__ import main\nsys.exit(main())\n' \
+        > /opt/holdfast/bin/holdfast && chmod 755 /opt/holdfast/bin/holdfast
 COPY appliance /opt/holdfast/lib/python3.13/site-packages/appliance
 COPY api /opt/holdfast/lib/python3.13/site-packages/api
 RUN python -m compileall -q /opt/holdfast/lib/python3.13/site-packages/appliance \

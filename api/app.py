@@ -6,7 +6,7 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api import health, problems, shares
+from api import checks, events, handles, health, metrics, problems, shares
 from api.control_client import ControlClient
 
 
@@ -19,6 +19,10 @@ def create_app(control: ControlClient, token: str) -> FastAPI:
     app.state.token = token
     problems.install(app)
     app.include_router(shares.router)
+    app.include_router(checks.router)
+    app.include_router(handles.router)
+    app.include_router(events.router)
+    app.include_router(metrics.router)
     app.include_router(health.router)
     return app
 

@@ -34,6 +34,11 @@ STATUS: dict[str, int] = {
     "source-no-handles": 422,
     "source-filesystem": 422,
     "source-changed": 409,
+    "share-not-served": 409,
+    "check-running": 409,
+    "clients-hold-state": 409,
+    "check-not-found": 404,
+    "handle-invalid": 422,
     "state": 503,
     "supervisor-unavailable": 503,
 }

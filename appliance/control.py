@@ -10,12 +10,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from appliance.control_checks import CheckAnswer, CheckRequest
 from appliance.errors import HoldfastError, RequestError
+from appliance.handles import HandleHealth
 from appliance.model import Share, ShareChanges
 
 MAX_MESSAGE = 1024 * 1024  # bytes of one line; far above the largest share
 
-Status = Literal["ok", "starting", "degraded", "failed", "disabled"]
+Status = Literal["ok", "starting", "degraded", "unhealthy", "failed", "disabled"]
 
 
 class _Message(BaseModel):
@@ -47,6 +49,7 @@ class ShareState(_Message):
 
     status: Status = Field(
         description="ok: served · starting: not served yet · degraded: served, but something is being mended · "
+        "unhealthy: served, but a handle does not name its file, or nothing is answered · "
         "failed: not served, its clients wait · disabled: not to be served."
     )
     reason: str = Field(default="", description="What is wrong, if something is.")
@@ -58,6 +61,7 @@ class ShareState(_Message):
     handle_table: HandleTable | None = Field(
         default=None, description="The share's table of handles; null for a filesystem that needs none."
     )
+    handles: HandleHealth = Field(default=HandleHealth(), description="What checks say of the handles given out.")
 
 
 class NfsPaths(_Message):
@@ -178,11 +182,14 @@ class Failure(_Message):
         return cls(code=error.code, message=error.message, hint=error.hint, field=field)
 
 
-Request = Annotated[
+ShareRequest = Annotated[
     ListShares | GetShare | CreateShare | UpdateShare | DeleteShare | RotateKey | GetReadiness,
     Field(discriminator="op"),
 ]
-Reply = Annotated[ShareReply | SharesReply | ReadinessReply | Done | Failure, Field(discriminator="kind")]
+Request = Annotated[ShareRequest | CheckRequest, Field(discriminator="op")]
+Reply = Annotated[
+    ShareReply | SharesReply | ReadinessReply | Done | Failure | CheckAnswer, Field(discriminator="kind")
+]
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Request)
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Reply)

@@ -102,6 +102,26 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds that a daemon or a share's workers may take to become ready.",
     )
+    check_interval: float = Field(
+        default=900.0, ge=0, description="Seconds between passive checks of each share's handles; 0: none by itself."
+    )
+    evict_interval: float = Field(
+        default=21600.0,
+        ge=0,
+        description="Seconds between checks of each share's handles after the kernel was made to forget them; 0: none.",
+    )
+    check_samples: int = Field(
+        default=1000, ge=10, le=100_000, description="Handles of each share that are kept and checked."
+    )
+    check_patience: float = Field(
+        default=60.0, gt=0, le=3600, description="Seconds without a sign of life after which a check is given up."
+    )
+    canary_interval: float = Field(
+        default=5.0, ge=0, description="Seconds between two looks of each share's canary; 0: no canary."
+    )
+    canary_patience: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds without an answer to the canary that make a share unhealthy."
+    )
     log_format: Literal["console", "json"] = Field(
         default="console", description="One line per fact, for people or machines."
     )
@@ -141,6 +161,24 @@ class Settings(BaseSettings):
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in self}
 
 
+class ClientSettings(BaseSettings):
+    """What the command line `holdfast` needs to reach the API; the defaults are right inside the container."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    url: str = Field(default="http://127.0.0.1:8080", description="Address of the REST API.")
+    token: str = Field(default="", repr=False, description="The API's token; without it, the file is read.")
+    token_file: Path = Field(default=Path("/var/lib/holdfast/api-token"), description="The file with the API's token.")
+
+
+def client() -> ClientSettings:
+    """Read the environment for the command line; raises SettingsError."""
+    try:
+        return ClientSettings()
+    except ValidationError as error:
+        raise SettingsError(_sentence(error), f"set the {PREFIX}* variables as docs/settings.md describes") from None
+
+
 def load() -> Settings:
     """Read the environment; raises SettingsError that names every variable at fault."""
     try:
@@ -160,11 +198,23 @@ def document() -> str:
         "| variable | default | what it is |",
         "|---|---|---|",
     ]
+    lines += _rows(Settings)
     lines += [
-        f"| `{PREFIX}{name.upper()}` | `{field.default}` | {field.description} |"
-        for name, field in Settings.model_fields.items()
+        "",
+        "The command line `holdfast` reads these instead, and has options for them:",
+        "",
+        "| variable | default | what it is |",
+        "|---|---|---|",
+        *_rows(ClientSettings),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _rows(settings: type[BaseSettings]) -> list[str]:
+    return [
+        f"| `{PREFIX}{name.upper()}` | `{field.default}` | {field.description} |"
+        for name, field in settings.model_fields.items()
+    ]
 
 
 def _sentence(error: ValidationError) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NewType
 from uuid import UUID, uuid4
 
+from appliance import check_store, events
 from appliance.errors import RequestError, StateError
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.key import new_key
@@ -46,6 +47,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             created REAL NOT NULL,
             changed REAL NOT NULL
         ) STRICT""",
+    ),
+    (
+        *check_store.SCHEMA,
+        *events.SCHEMA,
+        # Keys that were changed on purpose, so that a handle of old can be told from a forged one. A trigger, because
+        # no way of changing a key may forget it.
+        """CREATE TABLE revoked_keys (
+            fsid TEXT NOT NULL REFERENCES fsids (fsid),
+            key BLOB NOT NULL,
+            revoked REAL NOT NULL
+        ) STRICT""",
+        """CREATE TRIGGER keys_are_remembered AFTER UPDATE OF key ON fsids WHEN OLD.key != NEW.key BEGIN
+            INSERT INTO revoked_keys VALUES (OLD.fsid, OLD.key, unixepoch());
+        END""",
     ),
 )
 
@@ -109,6 +124,17 @@ class Store:
         """One share; raises RequestError `share-not-found`."""
         with self._lock:
             return self._share(name)
+
+    def revoked_keys(self, fsid: Fsid) -> tuple[bytes, ...]:
+        """The keys that the handles under this fsid had before, the last one first."""
+        with self._lock:
+            rows = self._db.execute("SELECT key FROM revoked_keys WHERE fsid = ? ORDER BY rowid DESC", (str(fsid),))
+            return tuple(row[0] for row in rows)
+
+    def known_fsids(self) -> dict[UUID, str]:
+        """All fsids ever given to a share, with the share's name."""
+        with self._lock:
+            return {UUID(fsid): name for fsid, name in self._db.execute("SELECT fsid, name FROM fsids")}
 
     def check_free(self, name: str) -> None:
         """Raise RequestError `share-exists` if there is a share of that name."""

@@ -68,8 +68,8 @@ def classify(sample: Sample, share: Share, evidence: Evidence) -> Verdict:
     if sample.fsid != share.fsid:
         return _drift(
             Drift.FSID_CHANGED,
-            f"the handle was given out under the fsid {sample.fsid}, and the share now has {share.fsid}: every client's "
-            "handles are stale",
+            f"the handle was given out under the fsid {sample.fsid}, and the share now has {share.fsid}: every "
+            "client's handles are stale",
         )
     if evidence.fsid not in (None, share.fsid):
         return _drift(
@@ -113,12 +113,12 @@ def _opened(sample: Sample, share: Share, evidence: Evidence, opened: Opened, na
     if opened.found.links == 0:
         return Verdict(Outcome.DELETED, reason="it has no name left, and somebody has it open")
     if isinstance(native, Refused):
-        return _drift(Drift.OPENS_DELETED, "the source says that the file is gone, and the handle opens it all the same")
+        return _drift(Drift.OPENS_DELETED, "the source says that the file is gone, and its handle still opens it")
     if not evidence.attributes_agree:
         return _drift(Drift.ANOTHER_FILE, "what the handle opens has the inode's number, and not its size and times")
     fresh = evidence.name.handle if evidence.name and evidence.name.at.native == sample.native else None
     if fresh not in (None, sample.handle):
-        return _drift(Drift.NODE_CHANGED, "the handle opens the file, and a fresh look-up of its name gives another one")
+        return _drift(Drift.NODE_CHANGED, "the handle opens the file, but a fresh look-up of its name gives another")
     if evidence.name is None or evidence.name.at.native != sample.native:
         return Verdict(Outcome.MOVED, reason="its name has changed")
     return SAME
@@ -131,6 +131,8 @@ def _stale(sample: Sample, share: Share, evidence: Evidence, native: Opened | Re
         return _drift(
             Drift.REPLACED, f"inode number and generation are another file's now ({_difference(sample, native)})"
         )
+    if evidence.outside:
+        return Verdict(Outcome.DELETED, reason="the directory was moved out of the share")
     if sample.key != share.key:
         if sample.key in share.revoked:
             return Verdict(Outcome.REVOKED, reason="the share's key was changed on purpose since")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from appliance.linux.handles import NativeHandle
 from appliance.linux.statx import Found
 
-
 STALE = "ESTALE"
 
 
@@ -46,6 +45,8 @@ class Evidence:
     name: Name | None
     expected: NativeHandle | None = None
     root_replaced: bool = False
+    outside: bool = False
+    """Whether it is a directory that is no longer below the share's root: the share serves those no more."""
     fsid: str | None = None
     """The fsid in the handle that a client gets, if one was asked for."""
     attributes_agree: bool = True

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from appliance.checks import fileid
 from appliance.errors import RequestError
+from appliance.fuse.nodes import ROOT
 from appliance.linux.handles import NativeHandle
 
 MAX_BYTES = 128 + 8  # the largest handle, and the head of struct file_handle
@@ -66,12 +67,14 @@ def parse_hex(text: str) -> bytes:
     try:
         data = bytes.fromhex(digits)
     except ValueError:
-        raise RequestError("hex: not an even number of hexadecimal digits", field="hex", code="handle-invalid") from None
+        raise _invalid("not an even number of hexadecimal digits") from None
     if not 4 <= len(data) <= MAX_BYTES:
-        raise RequestError(
-            f"hex: a handle has from 4 to {MAX_BYTES} bytes, this has {len(data)}", field="hex", code="handle-invalid"
-        )
+        raise _invalid(f"a handle has from 4 to {MAX_BYTES} bytes, this has {len(data)}")
     return data
+
+
+def _invalid(message: str) -> RequestError:
+    return RequestError(f"hex: {message}", "paste the whole handle", field="hex", code="handle-invalid")
 
 
 def readings(data: bytes) -> Iterator[Form]:
@@ -115,7 +118,7 @@ def _uuid(fsid_type: int, fsid: bytes) -> UUID | None:
 
 
 def of_client(handle: NativeHandle) -> NfsHandle | None:
-    """Take the server's handle out of the one that a Linux NFS client has for a file on its mount, None if it is none."""
+    """Take the server's handle out of the one a Linux NFS client has for a file, None if there is none in it."""
     if len(handle.data) < _CLIENT_HEAD.size or handle.type != len(handle.data) // 4:
         return None
     _, _, _, size = _CLIENT_HEAD.unpack_from(handle.data)
@@ -131,3 +134,8 @@ def for_client(handle: NativeHandle, fsid: UUID, file_type: int) -> NativeHandle
     data = _CLIENT_HEAD.pack(node >> 32, node & 0xFFFFFFFF, file_type, len(server)) + server
     data += bytes(-len(data) % 4)
     return NativeHandle(len(data) // 4, data)
+
+
+def root_handle() -> NativeHandle:
+    """Return the handle of the root of every mount."""
+    return fileid.encode(ROOT, 0)

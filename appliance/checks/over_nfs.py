@@ -39,7 +39,7 @@ class NfsView:
     fsid: UUID
 
     def evidence(self, sample: Sample) -> Evidence:
-        """Gather what the verdict takes: what opens, what is behind it, and the handle that a client gets for the name."""
+        """Gather what the verdict takes: what opens, what is behind, which handle a client gets."""
         native = self.local.behind(sample.native)
         mount = self._through(sample)
         name = self.local.named(sample.path)

@@ -17,7 +17,7 @@ from appliance.checks.view import View
 
 Seen = View | NfsView
 
-SECOND_LOOKS = (0.1, 1.0, 2.0)  # seconds before each; the kernel may show what it knows for a second
+SECOND_LOOKS = (0.1, 1.0)  # seconds before each; the kernel may show what it knows for a second
 
 
 @dataclass(frozen=True)

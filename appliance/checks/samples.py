@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,3 +64,25 @@ def _age_order(sample: Sample) -> tuple[bool, float]:
 
 def _when_deleted(sample: Sample) -> float:
     return sample.deleted or 0.0
+
+
+def to_text(sample: Sample) -> str:
+    """Return a sample as one line of JSON."""
+    fields = {**vars(sample), "handle": _handle_text(sample.handle), "native": _handle_text(sample.native)}
+    return json.dumps({**fields, "path": sample.path.hex()})
+
+
+def from_text(text: str) -> Sample:
+    """Read what `to_text` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+    fields = json.loads(text)
+    handles = {name: _handle_of(fields[name]) for name in ("handle", "native")}
+    return Sample(**{**fields, **handles, "path": bytes.fromhex(fields["path"])})
+
+
+def _handle_text(handle: NativeHandle) -> str:
+    return f"{handle.type}:{handle.data.hex()}"
+
+
+def _handle_of(text: str) -> NativeHandle:
+    kind, _, data = text.partition(":")
+    return NativeHandle(int(kind), bytes.fromhex(data))

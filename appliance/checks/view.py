@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,13 +79,18 @@ class View:
 
     def expected(self, native: NativeHandle) -> NativeHandle | None:
         """Return the handle that a file should have on the mount, None if it should have none."""
-        if native == handles.name_to_handle(self.source):
+        if native == self.expected_root:
             return fileid.encode(NodeId(1), 0)
         try:
             node, identity = self.codec.encode(native)
         except OSError:
             return None
         return fileid.encode(node, self.key.generation(identity))
+
+    @property
+    def expected_root(self) -> NativeHandle:
+        """The native handle of the share's root."""
+        return handles.name_to_handle(self.source)
 
     def evidence(self, sample: Sample) -> Evidence:
         """Gather what a healthy sample's verdict takes: one request to the mount if the kernel knows the inode."""
@@ -96,10 +102,17 @@ class View:
         name = seen.name
         if name is not None and name.at.native == sample.native:
             name = Name(name.at, self.handle_at(sample.path))
-        return Evidence(seen.mount, seen.native, name, self.expected(sample.native), root_replaced)
+        outside = isinstance(seen.native, Opened) and self._left(seen.native)
+        return Evidence(seen.mount, seen.native, name, self.expected(sample.native), root_replaced, outside)
+
+    def _left(self, opened: Opened) -> bool:
+        try:
+            return stat.S_ISDIR(opened.found.type) and self.path_of(opened.native) is None
+        except OSError:
+            return False
 
     def path_of(self, native: NativeHandle) -> bytes | None:
-        """Return the path below the source of a file given by its native handle, if the kernel can tell. Raises OSError.
+        """Return the path below the source of a file, if the kernel can tell. Raises OSError.
 
         It always can for a directory; for another file only while one of its names is in its cache.
         """

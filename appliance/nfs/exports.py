@@ -22,6 +22,7 @@ _HEADER = "# Written by Holdfast; changes made here are lost.\n"
 # What every export line has in common:
 # no_subtree_check: a file handle must not change its validity when its file is renamed.
 # sync: what the client was told is written is on the disk.
+_NEVER_MOUNTED = "/proc/1"  # a directory, and never a mount point
 _COMMON = ("sync", "no_subtree_check", "sec=sys")
 
 
@@ -32,12 +33,14 @@ class Export:
     path: Path
     fsid: Fsid
     clients: tuple[Client, ...]
+    withheld: bool = False
+    """Clients wait: their requests are left unanswered, as those for a share that is not mounted."""
 
 
 def render(root: Path, exports: Sequence[Export]) -> str:
     """Return the exports(5) file for the shares below the pseudo-root `root`; what has no client is not in it."""
     lines = [_line(root, (_root_client(client) for client in _union(exports)))]
-    lines += [_line(export.path, (_client(client, export.fsid) for client in export.clients)) for export in exports]
+    lines += [_line(export.path, (_client(client, export) for client in export.clients)) for export in exports]
     return _HEADER + "".join(lines)
 
 
@@ -83,14 +86,14 @@ def _line(path: Path, clients: Iterable[list[str]]) -> str:
     return " ".join((escape(str(path)), *words)) + "\n" if words else ""
 
 
-def _client(client: Client, fsid: Fsid) -> list[str]:
+def _client(client: Client, export: Export) -> list[str]:
     # mountpoint: while the share's filesystem is not mounted, rpc.mountd leaves the kernel's question unanswered. Its
     # clients wait then; without the option they would get ESTALE, or see an empty directory.
     options = [
         client.access,
         *_COMMON,
-        "mountpoint",
-        f"fsid={fsid}",
+        f"mountpoint={_NEVER_MOUNTED}" if export.withheld else "mountpoint",
+        f"fsid={export.fsid}",
         *_squash(client),
         _ports(client.secure_ports),
     ]

@@ -16,6 +16,10 @@ class Files(Protocol):
         """Return the text of a file."""
         ...
 
+    async def read_each(self, directory: str, name: str) -> str:
+        """Return the texts of the files of this name in the directories of a directory, one after the other."""
+        ...
+
     async def write(self, name: str, text: str) -> None:
         """Write a file at once."""
         ...
@@ -30,6 +34,10 @@ class DirectoryFiles:
     async def read(self, name: str) -> str:
         """Return the text of a file."""
         return (self._root / name).read_text()
+
+    async def read_each(self, directory: str, name: str) -> str:
+        """Return the texts of the files of this name in the directories of a directory, one after the other."""
+        return "".join(path.read_text() for path in sorted((self._root / directory).glob(f"*/{name}")))
 
     async def write(self, name: str, text: str) -> None:
         """Write a file at once."""
@@ -63,6 +71,10 @@ class Knfsd:
     async def versions(self) -> dict[str, bool]:
         """Return which NFS versions are on, as in {"3": False, "4.2": True}."""
         return parse_versions(await self._files.read("versions"))
+
+    async def states(self) -> str:
+        """Return what all NFSv4 clients hold."""
+        return await self._files.read_each("clients", "states")
 
     async def release_filesystem(self, path: Path) -> None:
         """Take all opens, locks and delegations on the filesystem at `path` from their NFS clients.

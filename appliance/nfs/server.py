@@ -98,6 +98,10 @@ class NfsServer:
         # The files of the state that has just ended are kept open for a while; flushing closes them.
         await self.flush()
 
+    async def states(self) -> str:
+        """Return what NFSv4 clients hold, as nfsd tells it: a line for each open, lock, delegation and layout."""
+        return await self._mounted().states()
+
     async def answers(self) -> bool:
         """Whether the server answers a call."""
         return await null_call.answers(self._settings.nfs_port, _ANSWER_SECONDS)

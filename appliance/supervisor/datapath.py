@@ -47,6 +47,11 @@ class Pool(Protocol):
 class Mounted(Protocol):
     """A share's mount, which nobody serves yet; the calls block."""
 
+    @property
+    def source(self) -> int:
+        """The descriptor of the source directory."""
+        ...
+
     def pool(self, options: PoolOptions, key: bytes) -> Pool:
         """Return a pool for this mount, not started; `key` makes the generations of its handles."""
         ...

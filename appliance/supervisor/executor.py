@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from appliance.errors import HoldfastError
 from appliance.fuse.connection import FILESYSTEM_TYPE
 from appliance.fuse.pool_config import PoolOptions
+from appliance.handles import HandleHealth
 from appliance.logs import facts
 from appliance.nfs.exports import pairs_of
 from appliance.nfs.server import Exported, NfsServer
@@ -46,6 +47,10 @@ class Fault:
     backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=30.0, healthy=120.0))
 
 
+async def _nobody_cares(_name: str) -> None:
+    pass
+
+
 class Executor:
     """Observes and acts; one caller at a time."""
 
@@ -54,6 +59,10 @@ class Executor:
         self.served: dict[str, ServedShare] = {}
         self.faults: dict[str, Fault] = {}
         """By share; the NFS server's own is under the empty name."""
+        self.health: dict[str, HandleHealth] = {}
+        """By share: what checks and the canary say of its handles."""
+        self.letting_go: Callable[[str], Awaitable[None]] = _nobody_cares
+        """Called with a share's name before it is unmounted."""
         self._settings = settings
         self._server = server
         self._data_path = data_path
@@ -113,7 +122,7 @@ class Executor:
             case ApplyExports(exported):
                 await self._server.export(exported, self._unserved(exported))
             case Release(name, clients):
-                await self._release(name, clients)
+                await self.release(name, clients=clients)
             case Unmount(path):
                 await self._unmount(path)
             case Resize(wanted):
@@ -143,8 +152,10 @@ class Executor:
             self.served[wanted.name] = share
             self.faults.pop(wanted.name, None)
 
-    async def _release(self, name: str, clients: bool) -> None:
+    async def release(self, name: str, *, clients: bool) -> None:
+        """Unmount a share and end its workers. `clients` also ends the state that NFS clients have on it."""
         share = self.served[name]
+        await self.letting_go(name)
         if clients:
             try:
                 await self._server.release(self._settings.exports_dir / name)

@@ -30,6 +30,11 @@ class FuseMount:
         self._store = store
         self._held = held
 
+    @property
+    def source(self) -> int:
+        """The descriptor of the source directory."""
+        return self._source.fd
+
     def pool(self, options: PoolOptions, key: bytes) -> Pool:
         """Return a pool for this mount, not started; `key` makes the generations of its handles."""
         return PoolProcess.create(self._name, self._source, self._connection, options, key, self._store)

@@ -16,6 +16,8 @@ class Mount:
     path: Path
     kind: str
     device: str
+    number: tuple[int, int] = (0, 0)
+    """Major and minor number of its filesystem."""
 
 
 def parse(text: str) -> list[Mount]:
@@ -25,7 +27,7 @@ def parse(text: str) -> list[Mount]:
         before, separator, after = line.partition(" - ")
         head, tail = before.split(), after.split()
         if separator and len(head) >= 5 and len(tail) >= 2:
-            mounts.append(Mount(Path(_unescape(head[4])), tail[0], _unescape(tail[1])))
+            mounts.append(Mount(Path(_unescape(head[4])), tail[0], _unescape(tail[1]), _number(head[2])))
     return mounts
 
 
@@ -39,6 +41,17 @@ def mounted(path: Path, kind: str, mountinfo: Path = MOUNTINFO) -> bool:
     """Whether a filesystem of this type is what is seen at `path`."""
     at_path = [mount for mount in parse(mountinfo.read_text(errors="surrogateescape")) if mount.path == path]
     return bool(at_path) and at_path[-1].kind == kind
+
+
+def device(path: Path, mountinfo: Path = MOUNTINFO) -> tuple[int, int] | None:
+    """Return major and minor number of the filesystem that is seen at `path`, None if none is mounted there."""
+    at_path = [mount for mount in parse(mountinfo.read_text(errors="surrogateescape")) if mount.path == path]
+    return at_path[-1].number if at_path else None
+
+
+def _number(word: str) -> tuple[int, int]:
+    major, _, minor = word.partition(":")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (0, 0)
 
 
 def _unescape(word: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Collection
 
-from appliance.errors import HoldfastError, StateError
+from appliance.errors import HoldfastError, MountError, StateError
 from appliance.logs import facts
+from appliance.model import Client
 from appliance.nfs.exports import Export
 from appliance.settings import Settings
 from appliance.store import ShareRecord, Store
@@ -16,6 +18,7 @@ from appliance.supervisor.plan import Desired, Wanted, plan
 from appliance.supervisor.threads import in_thread
 
 _LOG = facts(__name__)
+_OURSELVES = Client(host="127.0.0.1", access="ro", squash="none")
 NFS = ""
 """The name under which the executor keeps the NFS server's own faults."""
 
@@ -29,6 +32,9 @@ class Reconciler:
         self._executor = executor
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
+        self.read_locally: set[str] = set()
+        """Shares that the appliance itself may read over NFS, to see what clients see."""
+        self._withheld: set[str] = set()
 
     def wake(self) -> None:
         """Have `run` reconcile soon."""
@@ -39,13 +45,29 @@ class Reconciler:
         async with self._lock:
             records = await in_thread(self._store.shares)
             self._forget_faults(records)
-            await self._towards(desired(self._settings, records))
+            await self._towards(desired(self._settings, records, self.read_locally, self._withheld))
             self._executor.faults.pop(NFS, None)
 
     async def attempt(self) -> None:
         """Reconcile, and remember instead of raising what the NFS server raises; `run` tries it again later."""
         await self._attempt()
         self.wake()  # `run` does not know yet when the next try is due
+
+    async def remount(self, name: str, *, revoke: bool) -> None:
+        """Take a share out of service and mount and export it anew. Its clients wait; raises HoldfastError.
+
+        `revoke` ends what NFSv4 clients hold on it, which would keep the mount.
+        """
+        self._withheld.add(name)
+        try:
+            await self.reconcile()  # the kernel lets go of the share, and is given no answer about it
+            async with self._lock:
+                await self._executor.release(name, clients=revoke)
+        finally:
+            self._withheld.discard(name)
+            await self.reconcile()
+        if name not in self._executor.served:
+            raise MountError(f"{name} did not come back", "GET /v1/shares tells why")
 
     async def run(self) -> None:
         """Reconcile whenever there is reason to. Runs until it is cancelled."""
@@ -87,8 +109,13 @@ class Reconciler:
             del self._executor.faults[name]
 
 
-def desired(settings: Settings, records: list[ShareRecord]) -> Desired:
-    """Return what the stored shares ask for."""
+def desired(
+    settings: Settings,
+    records: list[ShareRecord],
+    read_locally: Collection[str] = (),
+    withheld: Collection[str] = (),
+) -> Desired:
+    """Return what the stored shares ask for. Some are read by ourselves as well, some withheld from their clients."""
     enabled = [record for record in records if record.share.enabled]
     return Desired(
         root=settings.exports_dir,
@@ -99,8 +126,21 @@ def desired(settings: Settings, records: list[ShareRecord]) -> Desired:
             for record in enabled
         },
         exports=tuple(
-            Export(settings.exports_dir / record.share.name, record.identity.fsid, record.share.clients)
+            Export(
+                settings.exports_dir / record.share.name,
+                record.identity.fsid,
+                _clients(record, locally=record.share.name in read_locally),
+                withheld=record.share.name in withheld,
+            )
             for record in enabled
         ),
         threads=settings.nfs_threads,
     )
+
+
+def _clients(record: ShareRecord, *, locally: bool) -> tuple[Client, ...]:
+    """Return a share's clients, and ourselves as one of them. In a container nobody else has this address."""
+    clients = record.share.clients
+    if not locally:
+        return clients
+    return (*(client for client in clients if client.address != _OURSELVES.address), _OURSELVES)

@@ -19,9 +19,9 @@ from appliance.control import (
     ListShares,
     ReadinessReply,
     Reply,
-    Request,
     RotateKey,
     ShareReply,
+    ShareRequest,
     SharesReply,
     UpdateShare,
 )
@@ -61,7 +61,7 @@ class Requests:
         self._data_path = data_path
         self._changes = asyncio.Lock()
 
-    async def answer(self, request: Request) -> Reply:
+    async def answer(self, request: ShareRequest) -> Reply:
         """Do what is asked and return the reply; raises HoldfastError, and then nothing has changed."""
         match request:
             case ListShares():

@@ -115,6 +115,14 @@ class ServedShare:
         self._start_pool()
         self._mounted_keep()
 
+    async def replace_workers(self, timeout: float) -> None:
+        """End all workers and start as many new ones. Raises MountError if they do not serve in time."""
+        await self.resize(self.wanted)
+        try:
+            await asyncio.wait_for(self._ready.wait(), timeout)
+        except TimeoutError:
+            raise MountError(f"the new workers of {self.wanted.name} do not serve within {timeout:g} s") from None
+
     async def close(self, *, patience: float = _BUSY_SECONDS) -> None:
         """Unmount and end the workers. A mount still in use after `patience` seconds is detached and cut off."""
         if self._mounted:
@@ -161,6 +169,16 @@ class ServedShare:
             return measure(Path(self._options.table))
         except (sqlite3.Error, OSError):
             return None
+
+    @property
+    def source(self) -> int | None:
+        """The descriptor of the source directory, None while it is not mounted."""
+        return self._mounted.source if self._mounted else None
+
+    @property
+    def pool_pid(self) -> int | None:
+        """The pool process's id, None while there is none."""
+        return self._pool.pid if self._pool else None
 
     @property
     def serving(self) -> bool:

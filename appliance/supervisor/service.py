@@ -11,17 +11,25 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
+from appliance.check_store import CheckStore
 from appliance.children import Answers, ChildSpec
+from appliance.database import Database
+from appliance.events import Events
 from appliance.logs import facts
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor import kernel_mounts, preconditions, state_dir
+from appliance.supervisor.canary import Canaries
+from appliance.supervisor.check_modes import CheckModes
 from appliance.supervisor.child import python
 from appliance.supervisor.control_server import ControlServer
+from appliance.supervisor.decoding import Decoding
+from appliance.supervisor.desk import Desk
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.first_orders import FirstProcess
 from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.guard import Guard
+from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
@@ -75,7 +83,20 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         reconciler = Reconciler(settings, store, executor)
         stack.push_async_callback(reconciler.shut_down)
         requests = Requests(settings, store, executor, reconciler, nfs_side, data_path)
-        control = ControlServer(settings.control_socket, {0, os.getuid(), api_user.pw_uid}, requests.answer)
+        database = Database(settings.database)
+        stack.callback(database.close)
+        results, events = CheckStore(database), Events(database)
+        modes = CheckModes(settings, executor, reconciler, nfs_side.server)
+        checks = HandleChecks(settings, store, results, events, executor, modes)
+        canaries = Canaries(settings, results, events, executor)
+
+        async def let_go(share: str) -> None:
+            await canaries.let_go(share)
+            await checks.let_go(share)  # in the caller's task: a check that has a share mounted anew is not ended by it
+
+        executor.letting_go = let_go
+        desk = Desk(requests, checks, Decoding(settings, store, executor), events)
+        control = ControlServer(settings.control_socket, {0, os.getuid(), api_user.pw_uid}, desk.answer)
         stack.push_async_callback(control.stop)
         await control.start(api_user.pw_gid)
 
@@ -88,6 +109,8 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         for problem in await nfs_side.problems():
             _LOG.error("the NFS side is not as it should be", problem=problem)
         _LOG.info("serving", shares=len(executor.served), failed=len(executor.faults))
+        _background(stack, checks.run())
+        _background(stack, canaries.run())
         await reconciler.run()
 
 

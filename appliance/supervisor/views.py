@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from appliance.control import NfsPaths, Readiness, ShareState, ShareView
+from appliance.handles import HandleHealth
 from appliance.settings import Settings
 from appliance.store import ShareRecord
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.reconciler import NFS
+
+_HINT = "GET /v1/shares/NAME/handle-checks has the findings; GET /v1/events what happened and when"
 
 
 async def view(settings: Settings, executor: Executor, record: ShareRecord) -> ShareView:
@@ -34,10 +37,13 @@ async def state(executor: Executor, record: ShareRecord) -> ShareState:
         if fault is None:
             return ShareState(status="starting", reason="it is not mounted yet")
         return ShareState(status="failed", reason=fault.error.message, hint=fault.error.hint)
-    found = await served.state()
+    health = executor.health.get(name, HandleHealth())
+    found = (await served.state()).model_copy(update={"handles": health})
     fault = executor.faults.get(NFS)
     if found.status == "ok" and fault is not None:
         return found.model_copy(update={"status": "failed", "reason": fault.error.message, "hint": fault.error.hint})
+    if found.status in ("ok", "degraded") and health.status in ("drift", "silent"):
+        return found.model_copy(update={"status": "unhealthy", "reason": health.reason, "hint": _HINT})
     return found
 
 

@@ -85,6 +85,6 @@ def test_clients_do_not_see_the_testimony(disk: Filesystem, shared_daemon: Daemo
         try:
             os.getxattr(path, "trusted.holdfast.testimony")
         except OSError as error:
-            os._exit(error.errno)
+            os._exit(error.errno or 0)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 61  # ENODATA

@@ -75,6 +75,7 @@ class FakeMount:
     def __init__(self, path: FakePath, mountpoint: Path) -> None:
         self._path = path
         self._mountpoint = mountpoint
+        self.source = -1
 
     def pool(self, options: PoolOptions, key: bytes) -> Pool:
         assert len(key) == 32

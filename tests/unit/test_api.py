@@ -16,6 +16,9 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.control_client import ControlClient
 from api.problems import STATUS
+from appliance.checks.classify import Drift, Outcome
+from appliance.checks.decode import Meaning
+from appliance.checks.forms import parse_hex
 from appliance.control import (
     CreateShare,
     DeleteShare,
@@ -35,12 +38,40 @@ from appliance.control import (
     ShareView,
     UpdateShare,
 )
+from appliance.control_checks import (
+    CancelCheck,
+    CheckReply,
+    CheckReportReply,
+    ChecksReply,
+    DecodedReply,
+    DecodeHandle,
+    EventsReply,
+    GetCheck,
+    GetNumbers,
+    ListChecks,
+    ListEvents,
+    NumbersReply,
+    ShareNumbers,
+    StartCheck,
+)
 from appliance.errors import RequestError
+from appliance.events import Event
+from appliance.handles import DecodedHandle, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth
 from appliance.model import Share
 from appliance.supervisor.control_server import ControlServer
 
 TOKEN = "correct-horse"  # noqa: S105 - made up
 SHARE = {"name": "a", "source": "/srv/a", "clients": [{"network": "10.0.0.0/8", "access": "rw"}]}
+
+
+CHECK = HandleCheck(
+    id=1, share="a", mode="passive", trigger="request", state="done", started=1.0, finished=2.0, done=3, total=3,
+    seconds=0.5, counts={Outcome.SAME: 2, Outcome.DRIFT: 1},
+)  # fmt: skip
+FINDING = HandleFinding(
+    outcome=Outcome.DRIFT, drift=Drift.NODE_REUSED, reason="opens inode 8", path="d/f", path_now=None, inode=7,
+    type=0o100000, handle="00", native="01", taken=1.0,
+)  # fmt: skip
 
 
 class Supervisor:
@@ -92,6 +123,34 @@ class Supervisor:
                     ready=self.ready, nfs=True, shares_enabled=1, shares_ready=1, problems=("secret reason",)
                 )
                 return ReadinessReply(readiness=readiness)
+            case _:
+                return self.checks(request)
+
+    def checks(self, request: Request) -> Reply:
+        match request:
+            case StartCheck(name=name, wanted=wanted):
+                self._find(name)
+                return CheckReply(check=CHECK.model_copy(update={"mode": wanted.mode}))
+            case ListChecks(name=name):
+                self._find(name)
+                return ChecksReply(checks=(CHECK,))
+            case GetCheck(id=1):
+                return CheckReportReply(report=HandleCheckReport(**dict(CHECK), findings=(FINDING,)))
+            case CancelCheck(id=1):
+                return Done()
+            case GetCheck() | CancelCheck():
+                raise RequestError("no such check", code="check-not-found")
+            case DecodeHandle(hex=text):
+                parse_hex(text)
+                return DecodedReply(decoded=DecodedHandle(form="nfs", verdict=Meaning.FREED, reason="gone"))
+            case ListEvents(kind=kind):
+                event = Event(id=1, time=2.0, kind="handle-drift", share="a", message="m", data={})
+                return EventsReply(events=(event,) if kind in (None, event.kind) else ())
+            case GetNumbers():
+                health = HandleHealth(status="drift", samples=3, canary_seconds=0.01)
+                return NumbersReply(shares=(ShareNumbers(share="a", health=health, last=(CHECK,), drifts=1, checks=2),))
+            case _:
+                raise AssertionError(request)
 
     def _find(self, name: str) -> Share:
         if name not in self.shares:
@@ -216,6 +275,13 @@ ROUTES = [
     ("PATCH", "/v1/shares/a"),
     ("DELETE", "/v1/shares/a"),
     ("POST", "/v1/shares/a/rotate-key"),
+    ("POST", "/v1/shares/a/handle-checks"),
+    ("GET", "/v1/shares/a/handle-checks"),
+    ("GET", "/v1/shares/a/handle-checks/1"),
+    ("DELETE", "/v1/shares/a/handle-checks/1"),
+    ("POST", "/v1/handles/decode"),
+    ("GET", "/v1/events"),
+    ("GET", "/metrics"),
 ]
 
 
@@ -233,9 +299,11 @@ def test_without_the_token_nothing_under_v1_answers(
 
 def test_the_routes_that_need_a_token_are_all_there_are(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    listed = {(method.upper(), path.replace("{name}", "a")) for path, methods in paths.items() for method in methods}
-    assert {route for route in listed if route[1].startswith("/v1/")} == set(ROUTES)
-    assert {route for route in listed if not route[1].startswith("/v1/")} == {("GET", "/healthz"), ("GET", "/readyz")}
+    open_to_all = {("GET", "/healthz"), ("GET", "/readyz")}
+    named = {path.replace("{name}", "a").replace("{number}", "1"): methods for path, methods in paths.items()}
+    listed = {(method.upper(), path) for path, methods in named.items() for method in methods}
+    assert listed - open_to_all == set(ROUTES)
+    assert open_to_all <= listed
 
 
 def test_what_is_not_there(client: TestClient) -> None:

@@ -41,8 +41,8 @@ def mountinfo(tmp_path: Path) -> Path:
 
 def test_mountinfo() -> None:
     mounts = parse(MOUNTINFO)
-    assert mounts[1] == Mount(Path("/exports"), "tmpfs", "holdfast-exports")
-    assert mounts[3] == Mount(Path("/exports/a b\t\\"), "fuse.holdfast", "a b")
+    assert mounts[1] == Mount(Path("/exports"), "tmpfs", "holdfast-exports", (0, 57))
+    assert mounts[3] == Mount(Path("/exports/a b\t\\"), "fuse.holdfast", "a b", (0, 62))
     assert parse("what is this\n") == []
 
 

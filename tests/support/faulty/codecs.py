@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from appliance.fuse.codecs import choice, ino32
+from appliance.fuse.codecs import choice as kinds
+from appliance.fuse.codecs import ino32
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.nodes import Codec, Identity, NodeId, Stale
 from appliance.linux.handles import NativeHandle
@@ -52,7 +53,7 @@ FAULTS: dict[str, Callable[[], Codec]] = {"inode-number": InodeNumber, "sequenti
 def install(fault: str) -> None:
     """Have every worker of this process and its children use the codec."""
 
-    def build(_choice: CodecChoice, _source: int, _table: str) -> Codec:
+    def build(choice: CodecChoice, source: int, table: str) -> Codec:
         return FAULTS[fault]()
 
-    choice.build = build
+    kinds.build = build

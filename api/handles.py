@@ -1,0 +1,33 @@
+"""The route that tells what a handle names."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import require_token
+from api.problems import responses
+from api.shares import Control
+from appliance.control_checks import DecodedReply, DecodeHandle
+from appliance.handles import DecodedHandle
+
+router = APIRouter(prefix="/v1/handles", tags=["handles"], dependencies=[Depends(require_token)])
+
+
+class HandleText(BaseModel):
+    """A handle as it was found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hex: str = Field(
+        max_length=2048,
+        description="Hexadecimal digits of an NFS file handle, as in a packet capture; of a handle on a FUSE mount; or "
+        "of one of the source's filesystem. With or without 0x, colons, spaces and the head of struct file_handle.",
+        examples=["01 00 06 81 ..."],
+    )
+
+
+@router.post("/decode", responses=responses("unauthorized", "handle-invalid"))
+async def decode_handle(handle: HandleText, supervisor: Control) -> DecodedHandle:
+    """Tell which share and file a handle names, and if it names none any more, why."""
+    return (await supervisor.ask(DecodeHandle(hex=handle.hex), DecodedReply)).decoded

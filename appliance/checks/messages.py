@@ -1,0 +1,115 @@
+"""What the supervisor tells a checker on its standard input, and what that answers on its standard output.
+
+A checker gets one order, answers with any number of lines, and ends. It may hang at any point, because it touches the
+share; whoever waits for it has to be ready to wait no longer.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from appliance.checks.classify import Drift, Outcome
+from appliance.checks.decode import Decoded
+from appliance.checks.samples import Sample
+from appliance.fuse.codecs.choice import CodecChoice
+
+_BYTES: ConfigDict = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", frozen=True, extra="forbid")
+
+
+class _Message(BaseModel):
+    model_config = _BYTES
+
+
+class ShareAccess(_Message):
+    """How a checker reaches a share. `source` is the number of a descriptor that it inherits."""
+
+    name: str
+    mountpoint: str
+    source: int
+    codec: CodecChoice
+    table: str
+    key: bytes
+    fsid: UUID
+    revoked: tuple[bytes, ...] = ()
+
+
+class OverNfs(_Message):
+    """Check through an NFS mount made at `place`."""
+
+    port: int
+    place: str
+
+
+class CheckOrder(_Message):
+    """Check these samples, then bring their number to `capacity`."""
+
+    op: Literal["check"] = "check"
+    share: ShareAccess
+    samples: tuple[Sample, ...]
+    capacity: int
+    evict: bool = False
+    nfs: OverNfs | None = None
+
+
+class DecodeOrder(_Message):
+    """Say what the share makes of a handle: of its mount (`mount`), or of its source, with or without a type."""
+
+    op: Literal["decode"] = "decode"
+    share: ShareAccess
+    form: Literal["mount", "source"]
+    type: int | None
+    data: bytes
+
+
+class Progress(_Message):
+    """How many samples have been looked at."""
+
+    kind: Literal["progress"] = "progress"
+    done: int
+    total: int
+
+
+class Found(_Message):
+    """What became of one sample that is not simply as it was."""
+
+    sample: Sample
+    outcome: Outcome
+    drift: Drift | None
+    reason: str
+    path: bytes | None
+
+
+class Checked(_Message):
+    """The end of a check: how many samples had each outcome, those to be told of, and the samples to keep."""
+
+    kind: Literal["checked"] = "checked"
+    counts: dict[Outcome, int]
+    found: tuple[Found, ...]
+    samples: tuple[Sample, ...]
+    seconds: float
+
+
+class Answered(_Message):
+    """The end of a decoding."""
+
+    kind: Literal["decoded"] = "decoded"
+    decoded: Decoded
+
+
+class Failed(_Message):
+    """It could not be done."""
+
+    kind: Literal["failed"] = "failed"
+    code: str
+    message: str
+    hint: str = ""
+
+
+Order = Annotated[CheckOrder | DecodeOrder, Field(discriminator="op")]
+Answer = Annotated[Progress | Checked | Answered | Failed, Field(discriminator="kind")]
+
+ORDERS: TypeAdapter[Order] = TypeAdapter(Order)
+ANSWERS: TypeAdapter[Answer] = TypeAdapter(Answer)

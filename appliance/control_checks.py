@@ -1,0 +1,133 @@
+"""What the API and the supervisor say to each other about handles, events and numbers; see appliance.control."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from appliance.events import Event
+from appliance.handles import CheckWanted, DecodedHandle, HandleCheck, HandleCheckReport, HandleHealth
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StartCheck(_Message):
+    """Begin a check of a share's handles."""
+
+    op: Literal["start-check"] = "start-check"
+    name: str
+    wanted: CheckWanted
+
+
+class ListChecks(_Message):
+    """Ask for a share's checks."""
+
+    op: Literal["list-checks"] = "list-checks"
+    name: str
+
+
+class GetCheck(_Message):
+    """Ask for one check with its findings."""
+
+    op: Literal["get-check"] = "get-check"
+    name: str
+    id: int
+
+
+class CancelCheck(_Message):
+    """End a check that runs."""
+
+    op: Literal["cancel-check"] = "cancel-check"
+    name: str
+    id: int
+
+
+class DecodeHandle(_Message):
+    """Ask what a handle names."""
+
+    op: Literal["decode-handle"] = "decode-handle"
+    hex: str
+
+
+class ListEvents(_Message):
+    """Ask for events."""
+
+    op: Literal["list-events"] = "list-events"
+    share: str | None = None
+    kind: str | None = None
+    since: float | None = None
+    limit: int = 100
+
+
+class GetNumbers(_Message):
+    """Ask for what is counted and measured."""
+
+    op: Literal["get-numbers"] = "get-numbers"
+
+
+class ShareNumbers(_Message):
+    """What is counted and measured of one share. `last` are its last finished checks, by mode."""
+
+    share: str
+    health: HandleHealth
+    last: tuple[HandleCheck, ...]
+    drifts: int
+    """Handles that drifted in checks since the supervisor started."""
+    checks: int
+    """Checks finished since the supervisor started."""
+
+
+class CheckReply(_Message):
+    """A check that was begun."""
+
+    kind: Literal["check"] = "check"
+    check: HandleCheck
+
+
+class CheckReportReply(_Message):
+    """One check with its findings."""
+
+    kind: Literal["check-report"] = "check-report"
+    report: HandleCheckReport
+
+
+class ChecksReply(_Message):
+    """A share's checks."""
+
+    kind: Literal["checks"] = "checks"
+    checks: tuple[HandleCheck, ...]
+
+
+class DecodedReply(_Message):
+    """What a handle names."""
+
+    kind: Literal["decoded"] = "decoded"
+    decoded: DecodedHandle
+
+
+class EventsReply(_Message):
+    """Events, the newest first."""
+
+    kind: Literal["events"] = "events"
+    events: tuple[Event, ...]
+
+
+class NumbersReply(_Message):
+    """Of every share."""
+
+    kind: Literal["numbers"] = "numbers"
+    shares: tuple[ShareNumbers, ...]
+
+
+CheckRequest = Annotated[
+    StartCheck | ListChecks | GetCheck | CancelCheck | DecodeHandle | ListEvents | GetNumbers,
+    Field(discriminator="op"),
+]
+CheckAnswer = Annotated[
+    CheckReply | CheckReportReply | ChecksReply | DecodedReply | EventsReply | NumbersReply,
+    Field(discriminator="kind"),
+]
+CHECK_REQUESTS = (StartCheck, ListChecks, GetCheck, CancelCheck, DecodeHandle, ListEvents, GetNumbers)

@@ -1,0 +1,54 @@
+"""Where the API's questions come in: each goes to the part that answers its kind."""
+
+from __future__ import annotations
+
+from appliance.control import Done, Reply, Request
+from appliance.control_checks import (
+    CancelCheck,
+    DecodedReply,
+    DecodeHandle,
+    EventsReply,
+    GetCheck,
+    GetNumbers,
+    ListChecks,
+    ListEvents,
+    NumbersReply,
+    StartCheck,
+)
+from appliance.events import Events
+from appliance.supervisor.decoding import Decoding
+from appliance.supervisor.handle_checks import HandleChecks
+from appliance.supervisor.requests import Requests
+from appliance.supervisor.threads import in_thread
+
+
+class Desk:
+    """Answers every kind of request."""
+
+    def __init__(self, shares: Requests, checks: HandleChecks, decoding: Decoding, events: Events) -> None:
+        self._shares = shares
+        self._checks = checks
+        self._decoding = decoding
+        self._events = events
+
+    async def answer(self, request: Request) -> Reply:
+        """Do what is asked and return the reply; raises HoldfastError, and then nothing has changed."""
+        match request:
+            case StartCheck():
+                return await self._checks.start(request)
+            case ListChecks():
+                return await self._checks.checks_of(request)
+            case GetCheck():
+                return await self._checks.get(request)
+            case CancelCheck():
+                await self._checks.cancel(request)
+                return Done()
+            case DecodeHandle(hex=text):
+                return DecodedReply(decoded=await self._decoding.decode(text))
+            case ListEvents(share=share, kind=kind, since=since, limit=limit):
+                found = await in_thread(lambda: self._events.list(share, kind, since, limit))
+                return EventsReply(events=tuple(found))
+            case GetNumbers():
+                return NumbersReply(shares=tuple(await self._checks.numbers()))
+            case _:
+                return await self._shares.answer(request)

@@ -1,0 +1,113 @@
+"""The supervisor's own parts over real FUSE mounts, in the test's process; only the NFS server is played."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from appliance.check_store import CheckStore
+from appliance.control import CreateShare
+from appliance.control_checks import CheckReply, CheckReportReply, GetCheck, StartCheck
+from appliance.database import Database
+from appliance.events import Events
+from appliance.handles import CheckWanted, HandleCheckReport, Mode
+from appliance.model import Share
+from appliance.settings import Settings
+from appliance.store import Store
+from appliance.supervisor.canary import Canaries
+from appliance.supervisor.check_modes import CheckModes
+from appliance.supervisor.datapath import FuseDataPath
+from appliance.supervisor.decoding import Decoding
+from appliance.supervisor.desk import Desk
+from appliance.supervisor.executor import Executor
+from appliance.supervisor.handle_checks import HandleChecks
+from appliance.supervisor.nfs_side import NfsSide
+from appliance.supervisor.reconciler import Reconciler
+from appliance.supervisor.requests import Requests
+from tests.support.played_nfs import PlayedServer
+
+
+class PlayedSide(NfsSide):
+    """An NFS side without processes."""
+
+    def __init__(self, server: PlayedServer) -> None:
+        self.server = server
+
+    async def problems(self) -> list[str]:
+        return []
+
+
+class Appliance:
+    """A supervisor with one share or more, its checks and canaries."""
+
+    def __init__(self, directory: Path, **settings: float) -> None:
+        for name in ("state", "run", "exports"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        (directory / "state" / "tables").mkdir(exist_ok=True)
+        self.settings = Settings.model_validate(
+            {
+                "state_dir": directory / "state", "run_dir": directory / "run",
+                "exports_dir": directory / "exports", "check_interval": 0, "evict_interval": 0,
+                "canary_interval": 0, "check_samples": 200, **settings,
+            }
+        )
+        self.server = PlayedServer(self.settings)
+        self.store = Store(self.settings.database)
+        self.database = Database(self.settings.database)
+        self.results, self.events = CheckStore(self.database), Events(self.database)
+        data_path = FuseDataPath()
+        self.executor = Executor(self.settings, self.server, data_path, lambda: self.reconciler.wake())
+        self.reconciler = Reconciler(self.settings, self.store, self.executor)
+        requests = Requests(
+            self.settings, self.store, self.executor, self.reconciler, PlayedSide(self.server), data_path
+        )
+        modes = CheckModes(self.settings, self.executor, self.reconciler, self.server)
+        self.checks = HandleChecks(self.settings, self.store, self.results, self.events, self.executor, modes)
+        self.canaries = Canaries(self.settings, self.results, self.events, self.executor)
+        decoding = Decoding(self.settings, self.store, self.executor)
+        self.desk = Desk(requests, self.checks, decoding, self.events)
+
+        async def let_go(share: str) -> None:
+            await self.canaries.let_go(share)
+            await self.checks.let_go(share)
+
+        self.executor.letting_go = let_go
+
+    async def share(self, name: str, source: Path) -> None:
+        await self.desk.answer(CreateShare(share=Share(name=name, source=str(source))))
+
+    async def check(self, name: str, mode: Mode = "passive", **more: bool) -> HandleCheckReport:
+        """Make a check and wait for its end."""
+        wanted = CheckWanted.model_validate({"mode": mode, **more})
+        begun = await self.desk.answer(StartCheck(name=name, wanted=wanted))
+        assert isinstance(begun, CheckReply)
+        while (report := await self.report(name, begun.check.id)).state == "running":
+            await asyncio.sleep(0.02)
+        return report
+
+    async def report(self, name: str, number: int) -> HandleCheckReport:
+        reply = await self.desk.answer(GetCheck(name=name, id=number))
+        assert isinstance(reply, CheckReportReply)
+        return reply.report
+
+
+@asynccontextmanager
+async def running(directory: Path, **settings: float) -> AsyncIterator[Appliance]:
+    """Run such a supervisor for the time of the block, and take it down in order."""
+    appliance = Appliance(directory, **settings)
+    background = [asyncio.create_task(part.run()) for part in (appliance.checks, appliance.canaries)]
+    try:
+        await appliance.reconciler.reconcile()
+        yield appliance
+    finally:
+        for task in background:
+            task.cancel()
+        for task in background:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await appliance.reconciler.shut_down()
+        appliance.database.close()
+        appliance.store.close()
