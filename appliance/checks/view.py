@@ -94,7 +94,17 @@ class View:
 
     def evidence(self, sample: Sample) -> Evidence:
         """Gather what a healthy sample's verdict takes: one request to the mount if the kernel knows the inode."""
-        return Evidence(self.through(sample.handle), self.behind(sample.native), self.named(sample.path))
+        mount, native = self.through(sample.handle), self.behind(sample.native)
+        # Most have kept their names, and that takes one call to see.
+        kept = isinstance(native, Opened) and self._is_at(sample.native, sample.path)
+        name = Name(native) if kept and isinstance(native, Opened) else self.named(sample.path)
+        return Evidence(mount, native, name)
+
+    def _is_at(self, native: NativeHandle, path: bytes) -> bool:
+        try:
+            return handles.name_to_handle(self.source, path, 0 if path else handles.AT_EMPTY_PATH) == native
+        except OSError:
+            return False
 
     def inquest(self, sample: Sample, *, root_replaced: bool) -> Evidence:
         """Gather all there is: also what a fresh look-up of the old path gives."""

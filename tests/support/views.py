@@ -55,7 +55,7 @@ def checked(daemon: Daemon, samples: Sequence[Sample], key: bytes | None = None)
     """Check samples without pauses; `key` and what it is known by are the share's, whatever the daemon has."""
     share = classify.Share(FSID, key_id(key)) if key else share_of(daemon)
     with viewed(daemon, key) as view:
-        return run.check(view, share, samples, lambda _: None, Pace(idle=0), second_looks=(0.1,))
+        return run.check(view, share, samples, lambda _: None, Pace(0), second_looks=(0.1,))
 
 
 def walked(daemon: Daemon, count: int, seed: int = 1) -> list[Sample]:

@@ -12,6 +12,7 @@ import pytest
 from appliance.check_store import KEPT_CHECKS, CheckStore
 from appliance.checks.classify import Drift, Outcome, Share, classify
 from appliance.checks.evidence import Answer, Evidence, Name, Opened, Refused
+from appliance.checks.pace import Pace
 from appliance.checks.samples import Sample, from_text, keep, to_text
 from appliance.database import Database
 from appliance.errors import RequestError
@@ -167,3 +168,13 @@ def test_states_of_clients_are_counted_by_filesystem() -> None:
         '- 0x012: { type: deleg, access: r, superblock: "00:30:21", filename: "other/f" }\n'
     )
     assert (count_states(text, (0, 0x2F)), count_states(text, (0, 0x30)), count_states(text, None)) == (2, 1, 0)
+
+
+def test_the_pace_is_steady_and_backs_off_under_load() -> None:
+    for worked, waited in ((0.0, 0.03), (0.01, 0.02), (0.03, 0.0), (0.1, 0.2), (30.0, 2.0)):
+        now, slept = [0.0], list[float]()
+        pace = Pace(0.03, lambda now=now: now[0], slept.append)  # type: ignore[misc]
+        for number in range(20):
+            now[0] = worked * number / 19
+            pace()
+        assert slept == [pytest.approx(waited)]
