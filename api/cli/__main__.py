@@ -72,12 +72,10 @@ def _check(client: Client, arguments: argparse.Namespace) -> int:
     wanted: Json = {"mode": arguments.mode, "force": arguments.force, "forget_drift": arguments.forget_drift}
     place = f"/v1/shares/{arguments.share}/handle-checks"
     begun = client.call("POST", place, wanted)
-    report = begun
     try:
-        while report["state"] == "running":
+        while (report := client.call("GET", f"{place}/{begun['id']}"))["state"] == "running":
             show.draw(f"{arguments.share} {show.bar(report['done'], report['total'])}")
             time.sleep(_POLL_SECONDS)
-            report = client.call("GET", f"{place}/{begun['id']}")
     except KeyboardInterrupt:
         client.call("DELETE", f"{place}/{begun['id']}")
         raise

@@ -93,7 +93,8 @@ def _opened(sample: Sample, share: Share, evidence: Evidence, opened: Opened, na
             f"the share's root is another directory than before ({_difference(sample, opened)}): another filesystem, "
             "or a restored one, is where the source was",
         )
-    if sample.key != share.key and sample.key in share.revoked:
+    # The root's handle is made with no key.
+    if sample.path and sample.key != share.key and sample.key in share.revoked:
         return _drift(Drift.OPENS_REVOKED, "the handle was made with a key that was taken back, and still opens")
     if opened.native != sample.native:
         if isinstance(native, Refused):

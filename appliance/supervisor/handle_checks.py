@@ -189,7 +189,7 @@ class HandleChecks:
             nfs = OverNfs(port=self._settings.nfs_port, place=str(self._settings.run_dir / "loopback" / share))
             order = CheckOrder(
                 share=reached.model_copy(update={"revoked": revoked}),
-                samples=tuple(await in_thread(lambda: self._results.samples(share))),
+                samples=tuple(await in_thread(lambda: self._samples(share, str(reached.fsid)))),
                 capacity=self._settings.check_samples,
                 evict=wanted.mode == "evict",
                 nfs=nfs if wanted.mode == "nfs" else None,
@@ -202,6 +202,11 @@ class HandleChecks:
                     case Checked():
                         return answer
         raise CheckError("the checker ended without a result", "its output is in the log")
+
+    def _samples(self, share: str, fsid: str) -> list[Sample]:
+        """Return a share's samples, without those of a source it had before: they were ended on purpose."""
+        former = {str(known) for known in self._store.known_fsids()} - {fsid}
+        return [sample for sample in self._results.samples(share) if sample.fsid not in former]
 
     async def _keep(self, share: str, done: Checked, wanted: CheckWanted) -> None:
         drifted = {found.sample for found in done.found if found.outcome is Outcome.DRIFT}

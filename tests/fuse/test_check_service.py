@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from appliance.checks import fileid
-from appliance.control import Done, GetShare, ShareReply, ShareView
+from appliance.control import Done, GetShare, RotateKey, ShareReply, ShareView, UpdateShare
 from appliance.control_checks import CancelCheck, DecodedReply, DecodeHandle, EventsReply, ListEvents, StartCheck
 from appliance.errors import RequestError
 from appliance.events import Event
 from appliance.handles import CheckWanted, DecodedHandle
 from appliance.linux import handles
+from appliance.model import ShareChanges
 from tests.support.appliance import Appliance, running
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor
@@ -183,6 +184,35 @@ def test_an_fsid_that_changed_is_told(source: Path, tmp_path: Path, watch: Janit
             assert report.drifted == sum(report.counts.values())
 
     asyncio.run(restarted())
+
+
+def test_another_source_is_no_drift(source: Path, tmp_path: Path, watch: Janitor) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.check("a")
+        other = ShareChanges(source=str(source / "d1"))
+        await appliance.desk.answer(UpdateShare(name="a", changes=other))
+        report = await appliance.check("a")
+        assert set(report.counts) == {"same"}
+        assert {sample.fsid for sample in appliance.results.samples("a")} == {str((await view(appliance)).fsid)}
+
+    serve(tmp_path, source, body)
+
+
+def test_a_key_that_was_changed_on_purpose_is_no_drift(source: Path, tmp_path: Path, watch: Janitor) -> None:
+    async def body(appliance: Appliance) -> None:
+        first = await appliance.check("a")
+        handle = _handle_of(appliance.settings.exports_dir / "a", b"d1/f2")
+        await appliance.desk.answer(RotateKey(name="a"))
+        report = await appliance.check("a")
+        total = sum(first.counts.values())
+        assert report.counts == {"same": 1, "revoked": total - 1}  # the root's handle has no generation
+        reply = await appliance.desk.answer(DecodeHandle(hex=handle.data.hex()))
+        assert isinstance(reply, DecodedReply)
+        assert (reply.decoded.verdict, reply.decoded.share) == ("revoked-key", "a")
+        assert set((await appliance.check("a")).counts) == {"same"}
+        assert (await view(appliance)).state.status == "ok"
+
+    serve(tmp_path, source, body)
 
 
 def test_a_share_that_hangs_hangs_only_the_checker(source: Path, tmp_path: Path, watch: Janitor) -> None:

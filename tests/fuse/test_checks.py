@@ -72,6 +72,17 @@ def test_what_happens_to_files_is_told_apart(disk: Filesystem, own_daemon: Daemo
 
 
 
+def test_directory_that_left_the_share_is_as_good_as_deleted(disk: Filesystem, own_daemon: Daemon) -> None:
+    _populate(disk.source / "checks-left")
+    samples = sampled(own_daemon, [Path("checks-left/d1"), Path("checks-left/d2")])
+    os.rename(disk.source / "checks-left/d1", disk.root / "data/outside")
+    drop_caches()
+    found = checked(own_daemon, samples)
+    assert told(found) == {"checks-left/d1": "deleted", "checks-left/d2": "same"}
+    assert "moved out" in found[0].verdict.reason
+    os.rename(disk.root / "data/outside", disk.source / "checks-left/d1")
+
+
 def test_clients_do_not_see_the_testimony(disk: Filesystem, shared_daemon: Daemon) -> None:
     make(bytes(disk.source / "checks-hidden"))
     path = shared_daemon.mountpoint / "checks-hidden"

@@ -1,0 +1,97 @@
+"""Handle checks on the real thing: by command line, over NFS, and while clients hold files open."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.vm.conftest import Client
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
+
+_HOLDFAST = """
+holdfast() { compose exec -T holdfast holdfast "$@"; }
+status() { local s=0; "$@" || s=$?; echo "status $s"; }
+"""
+_TREE = """
+mkdir -p /mnt/share/checked/below
+for i in $(seq 1 60); do echo $i > /mnt/share/checked/below/$i; done
+ln -sf nowhere /mnt/share/checked/symlink; ln -f /mnt/share/checked/below/1 /mnt/share/checked/linked
+"""
+
+
+@pytest.mark.parametrize("mode", ["passive", "evict", "workers", "remount", "nfs"])
+def test_all_handles_are_good(client: Client, mode: str) -> None:
+    said = client.run(f"{_HOLDFAST}{_TREE}status holdfast check share --mode {mode}", timeout=500)
+    assert "status 0" in said, said
+    found = re.search(rf"(\d+) handles checked in .*, mode {mode}", said)
+    assert found, said
+    assert int(found[1]) >= 30
+    assert re.search(r"^drift\s+0$", said, re.MULTILINE), said
+    assert re.search(r"^unanswered\s+0$", said, re.MULTILINE), said
+
+
+def test_a_remount_is_refused_while_a_client_has_a_file_open(client: Client) -> None:
+    said = client.run(
+        f"""{_HOLDFAST}{_TREE}
+        exec 7> /mnt/share/checked/held
+        echo one >&7
+        status holdfast check share --mode remount
+        status holdfast check nothing
+        echo two >&7
+        exec 7>&-
+        cat /mnt/share/checked/held
+        """,
+        timeout=300,
+    )
+    assert "clients hold" in said or "holdfast: NFSv4 clients hold" in said, said
+    assert said.count("status 2") == 2, said
+    assert said.endswith("one\ntwo\n"), said
+
+
+def test_what_a_client_holds_is_decoded(client: Client) -> None:
+    said = client.run(
+        f"""{_HOLDFAST}{_TREE}
+        handle=$(python3 $FILES/handle.py /mnt/share/checked/below/7)
+        status holdfast decode $handle
+        rm /mnt/share/checked/below/7
+        status holdfast decode $handle
+        status holdfast decode 01:00:06:81 00112233445566778899aabbccddeeff 0x0102030405060708090a0b0c
+        api POST /v1/handles/decode "{{\\"hex\\": \\"$handle\\"}}"
+        """,
+        timeout=300,
+    )
+    verdicts = re.findall(r"^verdict\s+(\S+)", said, re.MULTILINE)
+    assert verdicts == ["live", "freed-inode", "foreign-fsid"], said
+    assert re.findall(r"status (\d)", said) == ["0", "1", "1"], said
+    assert re.search(r"^path\s+checked/below/7$", said, re.MULTILINE), said
+    assert json.loads(said.splitlines()[-1])["share"] == "share"
+
+
+def test_the_container_dies_at_once_in_the_middle_of_a_check_over_nfs(client: Client) -> None:
+    said = client.run(
+        f"""{_HOLDFAST}{_TREE}
+        holdfast check share --mode nfs > /run/check.out 2>&1 & check=$!
+        await 60 sh -c 'grep -l holdfast-check /proc/[0-9]*/comm | while read f; do
+            grep -q "/run/holdfast/loopback" $(dirname $f)/mountinfo && echo yes; done | grep -q yes' || true
+        SECONDS=0; docker kill $(container); docker wait $(container); echo "died in $SECONDS s"
+        docker start $(container); await 120 ready
+        wait $check || true
+        api GET /v1/shares/share/handle-checks
+        status holdfast check share --mode nfs
+        """,
+        timeout=600,
+    )
+    died = re.search(r"died in (\d+) s", said)
+    assert died, said
+    assert int(died[1]) <= 30
+    assert "status 0" in said, said
+
+
+def test_numbers_and_events_are_told(client: Client) -> None:
+    said = client.run(f"{_HOLDFAST}{_TREE}holdfast check share; api GET /metrics; api GET /v1/events", timeout=300)
+    assert re.search(r'^holdfast_handle_check_outcomes\{.*outcome="drift".*\} 0.0$', said, re.MULTILINE), said
+    assert 'holdfast_handles_healthy{share="share"} 1.0' in said
+    assert "handle-drift" not in said
