@@ -137,6 +137,9 @@ class HandleChecks:
                 await self._begin(share, CheckWanted.model_validate({"mode": min(due)[1]}), "schedule")
 
     async def _begin(self, share: str, wanted: CheckWanted, trigger: str) -> HandleCheck:
+        running = self._running.get(share)
+        if running is not None and running[0].trigger == "schedule" and trigger == "request":
+            await _end(running[1])  # the clock can wait, a person should not
         if share in self._running:
             raise RequestError(
                 f"a check of {share} is running already",
@@ -237,7 +240,7 @@ class HandleChecks:
             self._events.add("handle-drift", f"{finding.path or '/'}: {finding.reason}", share, data)
         self._drifts[share] = self._drifts.get(share, 0) + check.drifted
         if check.state == "done":
-            _LOG.info("handles were checked", share=share, mode=check.mode, seconds=check.seconds, counts=check.counts)
+            _LOG.info("handles were checked", share=share, mode=check.mode, seconds=check.seconds, **_named(check.counts))
             self.assess(share, check, drifted[0] if drifted else None)
 
     def assess(self, share: str, check: HandleCheck, drift: HandleFinding | None) -> None:
@@ -261,6 +264,10 @@ class HandleChecks:
                 report = self._results.report(last.share, last.id)
                 drift = next((one for one in report.findings if one.outcome is Outcome.DRIFT), None)
                 self.assess(last.share, last, drift)
+
+
+def _named(counts: dict[Outcome, int]) -> dict[str, int]:
+    return {outcome.value: count for outcome, count in counts.items()}
 
 
 def _finding(found: Found) -> HandleFinding:

@@ -16,7 +16,15 @@ import pytest
 
 from appliance.checks import fileid
 from appliance.control import Done, GetShare, RotateKey, ShareReply, ShareView, UpdateShare
-from appliance.control_checks import CancelCheck, DecodedReply, DecodeHandle, EventsReply, ListEvents, StartCheck
+from appliance.control_checks import (
+    CancelCheck,
+    CheckReply,
+    DecodedReply,
+    DecodeHandle,
+    EventsReply,
+    ListEvents,
+    StartCheck,
+)
 from appliance.errors import RequestError
 from appliance.events import Event
 from appliance.handles import CheckWanted, DecodedHandle
@@ -299,6 +307,21 @@ def test_checks_are_made_by_the_clock(source: Path, tmp_path: Path, watch: Janit
         await until(made)
 
     serve(tmp_path, source, body, check_interval=1, evict_interval=1)
+
+
+def test_a_request_comes_before_the_clock(source: Path, tmp_path: Path, watch: Janitor) -> None:
+    async def body(appliance: Appliance) -> None:
+        with nobody_serves(appliance):
+            await until(lambda: _is_there(appliance))
+            begun = await appliance.desk.answer(StartCheck(name="a", wanted=CheckWanted()))
+            assert isinstance(begun, CheckReply)
+        while (await appliance.report("a", begun.check.id)).state == "running":
+            await asyncio.sleep(0.02)
+        states = {check.id: (check.trigger, check.state) for check in appliance.results.checks("a")}
+        assert states[begun.check.id] == ("request", "done")
+        assert states[begun.check.id - 1] == ("schedule", "cancelled")
+
+    serve(tmp_path, source, body, check_interval=1000)
 
 
 def test_a_handle_is_decoded(source: Path, tmp_path: Path, watch: Janitor) -> None:
