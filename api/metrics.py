@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from api.auth import require_token
 from api.problems import responses
 from api.shares import Control
-from appliance.checks.classify import Outcome
+from appliance.checks.outcomes import Outcome
 from appliance.control_checks import GetNumbers, NumbersReply, ShareNumbers
 
 router = APIRouter(tags=["metrics"], dependencies=[Depends(require_token)])

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appliance.checks.classify import Drift, Outcome
-from appliance.checks.decode import Meaning
+from appliance.checks.outcomes import Drift, Meaning, Outcome
 
 Mode = Literal["passive", "evict", "workers", "remount", "nfs"]
 Phase = Literal["running", "done", "failed", "cancelled"]

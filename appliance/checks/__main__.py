@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from appliance.checks import over_nfs, run
-from appliance.checks.classify import Outcome, Share
+from appliance.checks.classify import Share
 from appliance.checks.decode import decode_mount_handle, decode_source_handle
 from appliance.checks.eviction import evict
 from appliance.checks.forms import MountHandle, SourceHandle
@@ -30,6 +30,7 @@ from appliance.checks.messages import (
     Progress,
     ShareAccess,
 )
+from appliance.checks.outcomes import Outcome
 from appliance.checks.over_nfs import NfsView
 from appliance.checks.pace import Pace
 from appliance.checks.samples import keep, key_id

@@ -14,11 +14,12 @@ import time
 from dataclasses import dataclass
 
 from appliance.checks import run, sampling
-from appliance.checks.classify import Outcome, Share
+from appliance.checks.classify import Share
+from appliance.checks.outcomes import Outcome
 from appliance.checks.samples import Sample, from_text, key_id
 from appliance.checks.view import View, opened_mount
 from appliance.fuse.codecs import choice
-from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.key import HandleKey
 from appliance.linux import process
 
@@ -48,9 +49,7 @@ def main() -> int:
     process.set_name("holdfast-canary")
     config = json.loads(sys.argv[1])
     key = bytes.fromhex(sys.stdin.readline().strip())
-    codec = choice.build(
-        CodecChoice(**{**config["codec"], "kind": Kind(config["codec"]["kind"])}), config["source"], config["table"]
-    )
+    codec = choice.build(CodecChoice.from_fields(config["codec"]), config["source"], config["table"])
     share = Share(config["fsid"], key_id(key))
     for line in sys.stdin:
         began = time.monotonic()

@@ -4,42 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import StrEnum
 
 from appliance.checks.evidence import STALE, Evidence, Opened, Refused
 from appliance.checks.fileid import node_of
+from appliance.checks.outcomes import Drift, Outcome
 from appliance.checks.samples import Sample
 from appliance.linux.statx import Found
 
 _SECOND = 1_000_000_000  # ns
-
-
-class Outcome(StrEnum):
-    """What became of a handle. Only `drift` breaks the promise; `unanswered` says that nobody can tell."""
-
-    SAME = "same"
-    MOVED = "moved"
-    DELETED = "deleted"
-    REVOKED = "revoked"
-    DRIFT = "drift"
-    UNANSWERED = "unanswered"
-
-
-class Drift(StrEnum):
-    """How a handle broke its promise."""
-
-    ANOTHER_FILE = "another-file"
-    NODE_REUSED = "node-reused"
-    REPLACED = "replaced"
-    RESTORED = "restored"
-    SOURCE_REPLACED = "source-replaced"
-    FSID_CHANGED = "fsid-changed"
-    KEY_CHANGED = "key-changed"
-    WRONG_KEY = "wrong-key"
-    NODE_CHANGED = "node-changed"
-    OPENS_DELETED = "opens-deleted"
-    OPENS_REVOKED = "opens-revoked"
-    STALE = "stale"
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from appliance.checks import fileid
 from appliance.checks.evidence import Opened
 from appliance.checks.forms import MountHandle, SourceHandle
+from appliance.checks.outcomes import Meaning
 from appliance.checks.search import names_of
 from appliance.checks.view import View
 from appliance.fuse.key import HandleKey
@@ -16,21 +16,6 @@ from appliance.fuse.nodes import ROOT, NodeId
 from appliance.linux.handles import NativeHandle
 
 _SEARCH_SECONDS = 5.0
-
-
-class Meaning(StrEnum):
-    """The verdict on a handle."""
-
-    LIVE = "live"
-    STALE_THOUGH_LIVE = "stale-though-live"
-    FREED = "freed-inode"
-    BAD_MAC = "bad-mac"
-    REVOKED_KEY = "revoked-key"
-    FOREIGN_FSID = "foreign-fsid"
-    FORMER_FSID = "former-fsid"
-    NOT_SERVED = "not-served"
-    NO_ANSWER = "no-answer"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)

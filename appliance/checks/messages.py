@@ -11,8 +11,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from appliance.checks.classify import Drift, Outcome
 from appliance.checks.decode import Decoded
+from appliance.checks.outcomes import Drift, Outcome
 from appliance.checks.samples import Sample
 from appliance.fuse.codecs.choice import CodecChoice
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from appliance.checks import sampling
-from appliance.checks.classify import Outcome, Share, Verdict, classify
+from appliance.checks.classify import Share, Verdict, classify
 from appliance.checks.evidence import Opened
+from appliance.checks.outcomes import Outcome
 from appliance.checks.over_nfs import NfsView
 from appliance.checks.pace import Pace
 from appliance.checks.samples import Sample

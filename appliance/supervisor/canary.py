@@ -16,7 +16,7 @@ from dataclasses import asdict
 
 from appliance.check_store import CheckStore
 from appliance.checks.canary import Pulse
-from appliance.checks.classify import Outcome
+from appliance.checks.outcomes import Outcome
 from appliance.checks.samples import Sample, to_text
 from appliance.errors import HoldfastError
 from appliance.events import Events

@@ -6,9 +6,10 @@ import asyncio
 from uuid import UUID
 
 from appliance.checks import forms
-from appliance.checks.decode import Decoded, Meaning
+from appliance.checks.decode import Decoded
 from appliance.checks.forms import MountHandle, NfsHandle, SourceHandle
 from appliance.checks.messages import Answered, DecodeOrder
+from appliance.checks.outcomes import Meaning
 from appliance.errors import RequestError
 from appliance.fuse.nodes import ROOT
 from appliance.handles import DecodedHandle, printable

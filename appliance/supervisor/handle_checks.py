@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 
 from appliance.check_store import CheckStore
-from appliance.checks.classify import Outcome
 from appliance.checks.messages import Checked, CheckOrder, Found, OverNfs, Progress
+from appliance.checks.outcomes import Outcome
 from appliance.checks.samples import Sample
 from appliance.control_checks import (
     CancelCheck,
@@ -240,7 +240,8 @@ class HandleChecks:
             self._events.add("handle-drift", f"{finding.path or '/'}: {finding.reason}", share, data)
         self._drifts[share] = self._drifts.get(share, 0) + check.drifted
         if check.state == "done":
-            _LOG.info("handles were checked", share=share, mode=check.mode, seconds=check.seconds, **_named(check.counts))
+            counts = _named(check.counts)
+            _LOG.info("handles were checked", share=share, mode=check.mode, seconds=check.seconds, **counts)
             self.assess(share, check, drifted[0] if drifted else None)
 
     def assess(self, share: str, check: HandleCheck, drift: HandleFinding | None) -> None:

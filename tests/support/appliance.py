@@ -13,16 +13,17 @@ from appliance.control import CreateShare
 from appliance.control_checks import CheckReply, CheckReportReply, GetCheck, StartCheck
 from appliance.database import Database
 from appliance.events import Events
+from appliance.fuse.fd_store import NoFdStore
 from appliance.handles import CheckWanted, HandleCheckReport, Mode
 from appliance.model import Share
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor.canary import Canaries
 from appliance.supervisor.check_modes import CheckModes
-from appliance.supervisor.datapath import FuseDataPath
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.desk import Desk
 from appliance.supervisor.executor import Executor
+from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler
@@ -58,7 +59,7 @@ class Appliance:
         self.store = Store(self.settings.database)
         self.database = Database(self.settings.database)
         self.results, self.events = CheckStore(self.database), Events(self.database)
-        data_path = FuseDataPath()
+        data_path = FuseDataPath(NoFdStore(), {})
         self.executor = Executor(self.settings, self.server, data_path, lambda: self.reconciler.wake())
         self.reconciler = Reconciler(self.settings, self.store, self.executor)
         requests = Requests(

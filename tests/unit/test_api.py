@@ -16,9 +16,8 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.control_client import ControlClient
 from api.problems import STATUS
-from appliance.checks.classify import Drift, Outcome
-from appliance.checks.decode import Meaning
 from appliance.checks.forms import parse_hex
+from appliance.checks.outcomes import Drift, Meaning, Outcome
 from appliance.control import (
     CreateShare,
     DeleteShare,

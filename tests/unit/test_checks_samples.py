@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from appliance.check_store import KEPT_CHECKS, CheckStore
-from appliance.checks.classify import Drift, Outcome, Share, classify
+from appliance.checks.classify import Share, classify
 from appliance.checks.evidence import Answer, Evidence, Name, Opened, Refused
+from appliance.checks.outcomes import Drift, Outcome
 from appliance.checks.pace import Pace
 from appliance.checks.samples import Sample, from_text, keep, to_text
 from appliance.database import Database

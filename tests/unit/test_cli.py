@@ -15,7 +15,7 @@ from api.app import create_app
 from api.cli import show
 from api.cli.__main__ import main
 from api.control_client import ControlClient
-from appliance.checks.classify import Outcome
+from appliance.checks.outcomes import Outcome
 from appliance.control import Reply, Request
 from appliance.control_checks import CheckReply, CheckReportReply, GetCheck
 from appliance.handles import HandleCheckReport

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from appliance.fuse.codecs import choice as kinds
 from appliance.fuse.codecs import ino32
@@ -27,6 +28,9 @@ class InodeNumber:
     def opens_any(self, _node: NodeId) -> bool:
         return False
 
+    def batch(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
 
 class Sequential:
     """A number for each inode in the order in which this process sees them: another process, another order."""
@@ -45,6 +49,9 @@ class Sequential:
 
     def opens_any(self, _node: NodeId) -> bool:
         return False
+
+    def batch(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 FAULTS: dict[str, Callable[[], Codec]] = {"inode-number": InodeNumber, "sequential": Sequential}
