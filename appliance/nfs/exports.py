@@ -6,7 +6,9 @@ of that root has no inode number in it, so it is the same after every restart.
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from appliance.store import Fsid
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 _ADDRESS = re.compile(r"[A-Za-z0-9.:/-]+\Z")
 _HALVES = {"0.0.0.0/0": ("0.0.0.0/1", "128.0.0.0/1"), "::/0": ("::/1", "8000::/1")}
+_NAMES = "host name"
 _HEADER = "# Written by Holdfast; changes made here are lost.\n"
 
 # What every export line has in common:
@@ -45,14 +48,42 @@ def render(root: Path, exports: Sequence[Export]) -> str:
 
 
 def expected(root: Path, exports: Sequence[Export]) -> frozenset[tuple[str, str]]:
-    """Return the (path, client) pairs that etab holds when `render` of the same arguments is in force."""
-    pairs = {(str(root), address) for client in _union(exports) for address in addresses(client)}
-    return frozenset(pairs | {pair for export in exports for pair in pairs_of(export.path, export.clients)})
+    """Return the pairs that `parse_etab` finds when `render` of the same arguments is in force."""
+    return pairs_of(root, _union(exports)).union(*(pairs_of(export.path, export.clients) for export in exports))
 
 
-def pairs_of(path: Path, clients: Iterable[Client]) -> set[tuple[str, str]]:
+def pairs_of(path: Path, clients: Iterable[Client]) -> frozenset[tuple[str, str]]:
     """Return the (path, client) pairs of one share."""
-    return {(str(path), address) for client in clients for address in addresses(client)}
+    return _pairs((str(path), address) for client in clients for address in addresses(client))
+
+
+def resolved(pairs: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """Return the pairs that are not about host names, so that nothing but exportfs itself can miss them."""
+    return frozenset(pair for pair in pairs if not pair[1].startswith(_NAMES))
+
+
+def _pairs(words: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """Count the host names of each path instead of naming them.
+
+    exportfs writes the name that DNS calls canonical, which may be another one, and leaves out what DNS does not know.
+    """
+    names: Counter[str] = Counter()
+    pairs = set()
+    for path, word in words:
+        if _is_name(word):
+            names[path] += 1
+            pairs.add((path, f"{_NAMES} {names[path]}"))
+        else:
+            pairs.add((path, word))
+    return frozenset(pairs)
+
+
+def _is_name(word: str) -> bool:
+    try:
+        ipaddress.ip_network(word)
+    except ValueError:
+        return True
+    return False
 
 
 def addresses(client: Client) -> tuple[str, ...]:
@@ -65,9 +96,9 @@ def addresses(client: Client) -> tuple[str, ...]:
 
 
 def parse_etab(text: str) -> frozenset[tuple[str, str]]:
-    """Return the (path, client) pairs of exportfs's table; lines that are none are passed over."""
+    """Return the (path, client) pairs of exportfs's table, host names counted; lines that are none are passed over."""
     matches = (re.match(r"(\S+)\s+([^(\s]+)\(", line) for line in text.splitlines())
-    return frozenset((unescape(match[1]), match[2]) for match in matches if match)
+    return _pairs((unescape(match[1]), match[2]) for match in matches if match)
 
 
 def escape(path: str) -> str:

@@ -11,18 +11,19 @@ from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.nfs import daemons, null_call
 from appliance.nfs.commands import complete, failure, run
-from appliance.nfs.exports import parse_etab
+from appliance.nfs.exports import parse_etab, resolved
 from appliance.nfs.knfsd import Knfsd
 from appliance.nfs.nfsd_files import NfsdFiles, holds_open
 from appliance.settings import Settings
 
 _LOG = facts(__name__)
 _ANSWER_SECONDS = 5.0
+_UNRESOLVED = "exportfs: Failed to resolve "
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What is exported: the text of our exports file, and the (path, client) pairs of exportfs's table."""
+    """What is exported: the text of the exports file in force, and the (path, client) pairs of exportfs's table."""
 
     text: str = ""
     pairs: frozenset[tuple[str, str]] = frozenset()
@@ -70,23 +71,30 @@ class NfsServer:
 
     def exported(self) -> Exported:
         """Return what is exported. Reads two small files of ours."""
-        return Exported(_read(self._settings.exports_file), parse_etab(_read(self._settings.nfs_state_dir / "etab")))
+        return Exported(_read(self._in_force), parse_etab(_read(self._settings.nfs_state_dir / "etab")))
 
     async def export(self, wanted: Exported, unserved: Collection[Path]) -> None:
         """Put these exports, and no other, in force; raises CommandError.
 
+        A client whose host name has no address is left out: the others, and other shares, do not wait for DNS.
         `unserved` are exported paths that are not mounted now, which exportfs notes with an error and remembers.
         """
+        self._in_force.unlink(missing_ok=True)  # what fails, or dies, from here on has to be done again
         _write(self._settings.exports_file, wanted.text)
         argv = ["exportfs", "-ra"]
         done = await complete(argv, timeout=self._settings.command_timeout)
-        complaints = [line for line in done.complaint.splitlines() if not any(str(path) in line for path in unserved)]
-        if complaints and done.status != 0:
-            raise failure(argv, "; ".join(complaints))
-        if (pairs := self.exported().pairs) != wanted.pairs:
-            raise failure(argv, f"exports are not as wanted: {sorted(pairs ^ wanted.pairs)}")
+        complaints = {line for line in done.complaint.splitlines() if not any(str(path) in line for path in unserved)}
+        unresolved = {line for line in complaints if line.startswith(_UNRESOLVED)}
+        if complaints - unresolved and done.status != 0:
+            raise failure(argv, "; ".join(sorted(complaints - unresolved)))
+        there = self.exported().pairs
+        if wrong := there - wanted.pairs | resolved(wanted.pairs - there):
+            raise failure(argv, f"exports are not as wanted: {sorted(wrong)}")
         await self.flush()
-        _LOG.info("exports are in force", exports=len(wanted.pairs))
+        _write(self._in_force, wanted.text)
+        for line in sorted(complaints):
+            _LOG.warning("exportfs complained", output=line)
+        _LOG.info("exports are in force", exports=len(there))
 
     async def flush(self) -> None:
         """Make the kernel forget what rpc.mountd told it, and close the files it keeps open for speed."""
@@ -105,6 +113,11 @@ class NfsServer:
     async def answers(self) -> bool:
         """Whether the server answers a call."""
         return await null_call.answers(self._settings.nfs_port, _ANSWER_SECONDS)
+
+    @property
+    def _in_force(self) -> Path:
+        """A copy of the exports file, which is there when exportfs and the kernel have all of it."""
+        return self._settings.run_dir / "exports-in-force"
 
     def _mounted(self) -> Knfsd:
         if self._knfsd is None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from appliance.errors import HoldfastError
+from appliance.errors import CommandError, HoldfastError
 from appliance.fuse.connection import FILESYSTEM_TYPE
 from appliance.fuse.pool_config import PoolOptions
 from appliance.handles import HandleHealth
 from appliance.logs import facts
-from appliance.nfs.exports import pairs_of
+from appliance.nfs.exports import Export, expected, pairs_of
 from appliance.nfs.server import Exported, NfsServer
 from appliance.settings import Settings
 from appliance.store import ShareRecord
@@ -89,7 +89,9 @@ class Executor:
             mounts=frozenset(mount.path for mount in found),
             exported=self._server.exported(),
             threads=await self._server.threads(),
-            waiting=frozenset(name for name, fault in self.faults.items() if fault.retry_at > now),
+            waiting=frozenset(
+                name for name, fault in self.faults.items() if fault.retry_at > now and name not in self.served
+            ),
         )
 
     async def in_force(self, record: ShareRecord) -> bool:
@@ -129,6 +131,17 @@ class Executor:
                 await self.served[wanted.name].resize(wanted)
             case Open(wanted):
                 await self._open(wanted)
+
+    def note_left_out(self, exports: Sequence[Export]) -> None:
+        """Remember which served shares lack a client, as happens to one whose host name DNS does not know just now."""
+        root = self._settings.exports_dir
+        lacking = {path for path, _ in expected(root, exports) - self._server.exported().pairs}
+        for name in self.served:
+            if str(root / name) in lacking:
+                hint = "see that DNS knows the host names of the share's clients, or give their addresses"
+                self.fail(name, CommandError("a client has a host name without an address and is left out", hint))
+            else:
+                self.faults.pop(name, None)
 
     def fail(self, name: str, error: HoldfastError) -> None:
         """Remember a failure and when the next try is due."""

@@ -45,7 +45,9 @@ class Reconciler:
         async with self._lock:
             records = await in_thread(self._store.shares)
             self._forget_faults(records)
-            await self._towards(desired(self._settings, records, self.read_locally, self._withheld))
+            wanted = desired(self._settings, records, self.read_locally, self._withheld)
+            await self._towards(wanted)
+            self._executor.note_left_out(wanted.exports)
             self._executor.faults.pop(NFS, None)
 
     async def attempt(self) -> None:

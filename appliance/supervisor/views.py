@@ -39,9 +39,9 @@ async def state(executor: Executor, record: ShareRecord) -> ShareState:
         return ShareState(status="failed", reason=fault.error.message, hint=fault.error.hint)
     health = executor.health.get(name, HandleHealth())
     found = (await served.state()).model_copy(update={"handles": health})
-    fault = executor.faults.get(NFS)
-    if found.status == "ok" and fault is not None:
-        return found.model_copy(update={"status": "failed", "reason": fault.error.message, "hint": fault.error.hint})
+    for key, status in ((NFS, "failed"), (name, "degraded")):
+        if found.status == "ok" and (fault := executor.faults.get(key)):
+            found = found.model_copy(update={"status": status, "reason": fault.error.message, "hint": fault.error.hint})
     if found.status in ("ok", "degraded") and health.status in ("drift", "silent"):
         return found.model_copy(update={"status": "unhealthy", "reason": health.reason, "hint": _HINT})
     return found

@@ -27,6 +27,7 @@ from appliance.control import (
 )
 from appliance.errors import CommandError, RequestError
 from appliance.model import Client, Share, ShareChanges
+from appliance.nfs.exports import resolved
 from appliance.nfs.server import Exported, NfsServer
 from appliance.settings import Settings
 from appliance.store import Store
@@ -50,6 +51,7 @@ class FakeServer(NfsServer):
         self.unserved: list[Path] = []
         self.released: list[Path] = []
         self.broken = ""
+        self.unresolved = False
 
     async def threads(self) -> int:
         return self.running
@@ -63,7 +65,8 @@ class FakeServer(NfsServer):
     async def export(self, wanted: Exported, unserved: Collection[Path]) -> None:
         if self.broken:
             raise CommandError(self.broken, "hint")
-        self.there, self.unserved = wanted, list(unserved)
+        pairs = resolved(wanted.pairs) if self.unresolved else wanted.pairs
+        self.there, self.unserved = Exported(wanted.text, pairs), list(unserved)
 
     async def release(self, path: Path) -> None:
         assert str(path) not in {exported for exported, _ in self.there.pairs}
@@ -251,10 +254,10 @@ def test_what_does_not_exist_is_not_found(act: Act) -> None:
 def test_new_clients_disturb_no_mount(act: Act) -> None:
     async def body(appliance: Appliance) -> None:
         await appliance.create()
-        changed = await appliance.change("a", clients=[{"host": "other", "access": "rw"}])
-        assert changed.clients[0].address == "other"
+        changed = await appliance.change("a", clients=[{"host": "198.51.100.7", "access": "rw"}])
+        assert changed.clients[0].address == "198.51.100.7"
         assert appliance.path.log == ["mount"]
-        assert {client for _, client in appliance.server.there.pairs} == {"other"}
+        assert {client for _, client in appliance.server.there.pairs} == {"198.51.100.7"}
 
     act(body)
 
@@ -469,5 +472,42 @@ def test_what_cannot_be_adopted_is_mounted_anew(act: Callable[[Body], None]) -> 
         assert not appliance.executor.served
         await appliance.reconciler.reconcile()
         assert appliance.executor.served["a"].serving
+
+    act(body)
+
+
+def test_a_host_name_without_an_address_is_told_and_tried_again_and_disturbs_nobody(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        root = appliance.settings.exports_dir
+        appliance.server.unresolved = True
+        await appliance.create("b")
+        named = [{"host": "alias.example.org"}, {"network": "10.0.0.0/8"}]
+        made = await appliance.create(clients=named)
+        assert (made.state.status, "host name" in made.state.reason) == ("degraded", True)
+        other = view(await appliance.requests.answer(GetShare(name="b")))
+        assert other.state.status == "ok"
+        assert {(str(root / name), "10.0.0.0/8") for name in "ab"} <= appliance.server.there.pairs
+        assert appliance.server.running
+        ready = await appliance.requests.answer(GetReadiness())
+        assert isinstance(ready, ReadinessReply)
+        assert (ready.readiness.shares_ready, ready.readiness.nfs) == (1, True)
+
+        appliance.server.unresolved = False
+        running = asyncio.create_task(appliance.reconciler.run())
+        await until(lambda: not appliance.executor.faults)
+        running.cancel()
+        assert view(await appliance.requests.answer(GetShare(name="a"))).state.status == "ok"
+
+    act(body)
+
+
+def test_a_share_that_waits_for_dns_is_mounted_anew_at_once(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        appliance.server.unresolved = True
+        await appliance.create(clients=[{"host": "alias.example.org"}])
+        assert appliance.executor.faults["a"].retry_at > time.monotonic()
+        appliance.path.mounts.clear()
+        await appliance.reconciler.attempt()
+        assert appliance.path.mounts == {appliance.settings.exports_dir / "a"}
 
     act(body)
