@@ -9,21 +9,18 @@ other files there.
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NewType
 from uuid import UUID, uuid4
 
 from appliance import check_store, events
-from appliance.errors import RequestError, StateError
+from appliance.errors import RequestError
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.key import new_key
 from appliance.model import Share
+from appliance.state_file import StateFile
 
 Fsid = NewType("Fsid", UUID)
 """The identity of a share in its clients' file handles."""
@@ -64,6 +61,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
+# What must never be made anew, each after what it refers to; see appliance.precious.
+_PRECIOUS = ("fsids", "revoked_keys", "shares")
+
 _SELECT = "SELECT document, created, changed, fsid, codec, key FROM shares JOIN fsids USING (fsid)"
 
 
@@ -91,29 +91,23 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         """Open or make the database and bring its schema up to date; raises StateError."""
-        self._lock = threading.Lock()
-        try:
-            self._db = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, timeout=10)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # An fsid that a client has seen must survive a power cut: FULL syncs the log at every commit.
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._migrate()
-        except sqlite3.Error as error:
-            raise StateError(
-                f"cannot use the state database {path}: {error}",
-                "check that the state volume is writable and not full; restore it from a backup if it is damaged",
-            ) from error
+        self._file = StateFile(Path(path), MIGRATIONS, _PRECIOUS)
+        self._lock = self._file.lock
+        self._db = self._file.connection
 
     def close(self) -> None:
         """Close the database; the log is folded into it."""
-        with self._lock:
-            self._db.close()
+        self._file.close()
+
+    @property
+    def restored(self) -> str:
+        """Why the shares had to be restored from their copy when this was opened; empty if they had not."""
+        return self._file.restored
 
     @property
     def version(self) -> int:
         """The schema version of the database."""
-        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+        return self._file.version
 
     def shares(self) -> list[ShareRecord]:
         """All shares, by name."""
@@ -144,7 +138,7 @@ class Store:
     def add(self, share: Share, codec: CodecChoice) -> ShareRecord:
         """Store a new share, whose source needs this codec; raises RequestError `share-exists`."""
         now = time.time()
-        with self._transaction():
+        with self._file.changing():
             self._check_free(share.name)
             identity = self._identity(share, codec, now)
             row = (share.name, str(identity.fsid), share.model_dump_json(), now, now)
@@ -157,7 +151,7 @@ class Store:
         `codec` is that of a new source; without a new source the share stays what it is to its clients.
         """
         now = time.time()
-        with self._transaction():
+        with self._file.changing():
             old = self._share(share.name)
             identity = old.identity
             if share.source != old.share.source:
@@ -172,7 +166,7 @@ class Store:
 
     def remove(self, name: str) -> ShareRecord:
         """Take a share out; its identity stays reserved. Raises RequestError `share-not-found`."""
-        with self._transaction():
+        with self._file.changing():
             record = self._share(name)
             self._db.execute("DELETE FROM shares WHERE name = ?", (name,))
         return record
@@ -180,7 +174,7 @@ class Store:
     def rotate_key(self, name: str) -> ShareRecord:
         """Give a share another key: none of its handles is good any more. Raises RequestError `share-not-found`."""
         now, key = time.time(), new_key()
-        with self._transaction():
+        with self._file.changing():
             old = self._share(name)
             self._db.execute("UPDATE fsids SET key = ? WHERE fsid = ?", (key, str(old.identity.fsid)))
             self._db.execute("UPDATE shares SET changed = ? WHERE name = ?", (now, name))
@@ -214,32 +208,6 @@ class Store:
         row = (str(made.fsid), share.name, share.source, codec.to_json(), made.key, now)
         self._db.execute("INSERT INTO fsids VALUES (?, ?, ?, ?, ?, ?)", row)
         return made
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield
-                self._db.execute("COMMIT")
-            except BaseException as error:
-                if self._db.in_transaction:  # SQLite has rolled back by itself when the disk was full
-                    self._db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
-                    raise StateError(f"the state database failed: {error}", "is the state volume full?") from error
-                raise
-
-    def _migrate(self) -> None:
-        if self.version > len(MIGRATIONS):
-            raise StateError(
-                f"the state database has schema {self.version}, this release knows {len(MIGRATIONS)}",
-                "run the release that wrote it, or restore a backup made before the upgrade",
-            )
-        for version in range(self.version, len(MIGRATIONS)):
-            with self._transaction():
-                for statement in MIGRATIONS[version]:
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {version + 1}")
 
 
 def _record(document: str, created: float, changed: float, fsid: str, codec: str, key: bytes) -> ShareRecord:

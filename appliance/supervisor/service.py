@@ -86,6 +86,8 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         database = Database(settings.database)
         stack.callback(database.close)
         results, events = CheckStore(database), Events(database)
+        if store.restored:
+            events.add("state-restored", f"the state database {store.restored}; it was restored from its copy")
         modes = CheckModes(settings, executor, reconciler, nfs_side.server)
         checks = HandleChecks(settings, store, results, events, executor, modes)
         canaries = Canaries(settings, results, events, executor)

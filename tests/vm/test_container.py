@@ -59,6 +59,48 @@ def test_a_kill_is_seen_as_a_pause_and_takes_seconds(client: Client) -> None:
     assert re.search(r"\d+ operations", said)
 
 
+def test_a_newer_image_is_seen_as_a_pause(client: Client) -> None:
+    said = client.run(
+        """
+        printf 'FROM holdfast:latest\nLABEL newer=yes\n' | docker build --quiet --tag holdfast:newer -
+        old=$(docker image inspect --format '{{.Id}}' holdfast:latest)
+        back() { docker tag "$old" holdfast:latest; }
+        trap back EXIT
+        """
+        + _HOLD.format(seconds=25)
+        + """
+        docker tag holdfast:newer holdfast:latest
+        SECONDS=0; compose up --detach --no-build; await 120 ready; echo "replaced in $SECONDS s"
+        docker inspect --format '{{.Config.Labels.newer}}' $(container)
+        """
+        + _LET_GO,
+        timeout=500,
+    )
+    assert "\nyes\n" in said
+    assert re.search(r"\d+ lines", said)
+    assert re.search(r"\d+ operations", said)
+
+
+def test_the_kernel_s_own_killer_is_survived(client: Client) -> None:
+    said = client.run(
+        _HOLD.format(seconds=20)
+        + """
+        for name in holdfast-worker holdfast-pool holdfast; do
+            victim=$(pgrep -x $name | head -n 1)
+            echo 1000 > /proc/$victim/oom_score_adj
+            echo f > /proc/sysrq-trigger
+            await 30 test ! -e /proc/$victim; echo "the kernel killed $name"
+            sleep 1; await 60 ready
+        done
+        test "$(docker inspect --format '{{.RestartCount}} {{.State.Status}}' $(container))" = '0 running'
+        """
+        + _LET_GO,
+        timeout=400,
+    )
+    assert said.count("the kernel killed") == 3
+    assert re.search(r"\d+ operations", said)
+
+
 def test_a_stopped_container_leaves_nothing_behind(client: Client) -> None:
     said = client.run(
         """
