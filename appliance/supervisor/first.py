@@ -40,12 +40,16 @@ from appliance.linux import process
 from appliance.supervisor.backoff import Backoff
 from appliance.supervisor.first_orders import FirstProcess, Holder
 
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LEFTOVERS_SECONDS = 10.0
 
 
 def become_first() -> FirstProcess:
-    """Fork. Return in the child only, which becomes the supervisor; the parent ends as the last supervisor does."""
+    """Fork. Return in the child only, which becomes the supervisor; the parent ends as the last supervisor does.
+
+    The child has STOP_SIGNALS blocked and unblocks them when it can obey: an order to stop that came before would kill
+    it, and as a supervisor that was killed it would be replaced by one that knows of no such order.
+    """
     process.adopt_orphans()  # prctl(2) does not pass that on, so the supervisor is not an adopter as well
     first = os.getpid()
     holder = Holder()
@@ -53,7 +57,7 @@ def become_first() -> FirstProcess:
     again = False
     while True:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # until there is somebody to pass them on to
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until there is somebody to pass them on to
         child = os.fork()
         if child == 0:
             ours.close()
@@ -90,11 +94,11 @@ def _serve(child: int, orders: socket.socket, holder: Holder) -> int:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
 
-    for number in _PASSED_ON:
+    for number in STOP_SIGNALS:
         signal.signal(number, pass_on)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     waiting: list[socket.socket | int] = [readable, orders]
     try:
         while (status := _reap(child, holder)) is None:
@@ -104,7 +108,7 @@ def _serve(child: int, orders: socket.socket, holder: Holder) -> int:
             if orders in ready and not holder.obey(orders):
                 waiting.remove(orders)
     finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # they wait for the next child
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # they wait for the next child
         signal.set_wakeup_fd(-1)
         os.close(readable)
         os.close(writable)
@@ -144,6 +148,5 @@ def _children() -> set[int]:
 
 
 def _default_signals() -> None:
-    for number in (*_PASSED_ON, signal.SIGCHLD):
+    for number in (*STOP_SIGNALS, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)

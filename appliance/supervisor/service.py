@@ -26,6 +26,7 @@ from appliance.supervisor.control_server import ControlServer
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.desk import Desk
 from appliance.supervisor.executor import Executor
+from appliance.supervisor.first import STOP_SIGNALS
 from appliance.supervisor.first_orders import FirstProcess
 from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.guard import Guard
@@ -40,20 +41,21 @@ _API_LISTENER = "api"
 
 
 async def supervise(settings: Settings, first: FirstProcess) -> None:
-    """Run the appliance until SIGTERM or SIGINT. Raises HoldfastError if it cannot be started."""
+    """Run the appliance until one of STOP_SIGNALS. Raises HoldfastError if it cannot be started."""
     serving = asyncio.create_task(serve(settings, first), name="appliance")
     loop = asyncio.get_running_loop()
 
     def stop(reason: str) -> None:
         _LOG.info("stopping", reason=reason)
         loop.remove_reader(first)
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each in STOP_SIGNALS:
             loop.remove_signal_handler(each)
             signal.signal(each, signal.SIG_IGN)  # the order to stop has been heard; another one changes nothing
         serving.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop, number.name)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # which become_first had blocked
     loop.add_reader(first, stop, "the first process has ended, and knfsd with it")
     with contextlib.suppress(asyncio.CancelledError):
         await serving

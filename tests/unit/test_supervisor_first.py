@@ -17,7 +17,7 @@ from appliance.supervisor.first import exit_status
 
 BEGIN = """
 import os, select, signal, subprocess, sys, time
-from appliance.supervisor.first import become_first
+from appliance.supervisor.first import STOP_SIGNALS, become_first
 first = become_first()
 assert first.pid == os.getppid()
 """
@@ -61,6 +61,7 @@ def test_it_ends_as_the_supervisor_does() -> None:
 def test_it_passes_signals_on(number: signal.Signals) -> None:
     script = f"""
 signal.signal({int(number)}, lambda *_: (print("heard", flush=True), os._exit(3)))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -156,6 +157,7 @@ signal.signal(signal.SIGTERM, lambda *_: (print("heard", flush=True), os._exit(0
 if not first.again:
     first.keep("a", "", (0,))
     os.kill(os.getpid(), signal.SIGKILL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -164,6 +166,20 @@ time.sleep(60)
         program.send_signal(signal.SIGTERM)
         assert line(program) == "heard"
         assert program.wait(10) == 0
+
+
+def test_an_order_to_stop_that_comes_early_is_heard_when_the_supervisor_can_obey() -> None:
+    script = """
+first.keep("a", "", (0,))
+os.kill(first.pid, signal.SIGTERM)
+while signal.SIGTERM not in signal.sigpending():
+    time.sleep(0.01)
+signal.signal(signal.SIGTERM, lambda *_: (print("heard", flush=True), os._exit(0)))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+time.sleep(60)
+"""
+    done = run(script)
+    assert (done.returncode, done.stdout) == (0, "heard\n")
 
 
 def test_the_supervisor_learns_of_its_end() -> None:
