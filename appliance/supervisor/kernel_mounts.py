@@ -80,5 +80,5 @@ def unmount_stand_in() -> None:
 
 
 def _is(path: Path, kind: str, device: str | None = None) -> bool:
-    found = [mount for mount in mountinfo.parse(mountinfo.MOUNTINFO.read_text()) if mount.path == path]
-    return bool(found) and found[-1].kind == kind and device in (None, found[-1].device)
+    seen = mountinfo.at(path)
+    return seen is not None and seen.kind == kind and device in (None, seen.device)

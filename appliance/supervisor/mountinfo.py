@@ -23,9 +23,9 @@ class Mount:
 def parse(text: str) -> list[Mount]:
     """Read the table, in the order in which the mounts were made."""
     mounts = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # the kernel escapes only what it separates by: a path may have other white space
         before, separator, after = line.partition(" - ")
-        head, tail = before.split(), after.split()
+        head, tail = before.split(" "), after.split(" ")
         if separator and len(head) >= 5 and len(tail) >= 2:
             mounts.append(Mount(Path(_unescape(head[4])), tail[0], _unescape(tail[1]), _number(head[2])))
     return mounts
@@ -33,20 +33,28 @@ def parse(text: str) -> list[Mount]:
 
 def below(directory: Path, mountinfo: Path = MOUNTINFO) -> list[Mount]:
     """Return the mounts below `directory`, the newest last."""
-    text = mountinfo.read_text(errors="surrogateescape")
-    return [mount for mount in parse(text) if directory in mount.path.parents]
+    return [mount for mount in _read(mountinfo) if directory in mount.path.parents]
+
+
+def at(path: Path, mountinfo: Path = MOUNTINFO) -> Mount | None:
+    """Return the mount that is seen at `path`, the newest of those there; None if it is no mount point."""
+    return next((mount for mount in reversed(_read(mountinfo)) if mount.path == path), None)
 
 
 def mounted(path: Path, kind: str, mountinfo: Path = MOUNTINFO) -> bool:
     """Whether a filesystem of this type is what is seen at `path`."""
-    at_path = [mount for mount in parse(mountinfo.read_text(errors="surrogateescape")) if mount.path == path]
-    return bool(at_path) and at_path[-1].kind == kind
+    seen = at(path, mountinfo)
+    return seen is not None and seen.kind == kind
 
 
 def device(path: Path, mountinfo: Path = MOUNTINFO) -> tuple[int, int] | None:
     """Return major and minor number of the filesystem that is seen at `path`, None if none is mounted there."""
-    at_path = [mount for mount in parse(mountinfo.read_text(errors="surrogateescape")) if mount.path == path]
-    return at_path[-1].number if at_path else None
+    seen = at(path, mountinfo)
+    return seen.number if seen else None
+
+
+def _read(mountinfo: Path) -> list[Mount]:
+    return parse(mountinfo.read_bytes().decode(errors="surrogateescape"))  # text mode would take \r for a line's end
 
 
 def _number(word: str) -> tuple[int, int]:

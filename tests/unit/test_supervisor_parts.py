@@ -53,6 +53,14 @@ def test_mounts_below_a_directory(mountinfo: Path) -> None:
     assert not mounted(Path("/exports/other"), "fuse.holdfast", mountinfo)
 
 
+def test_mounts_with_any_bytes_in_their_names_confuse_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "mountinfo"
+    odd = b"/srv/\xff\xc2\xa0\x0c\r\xe2\x80\xa8x"
+    path.write_bytes(b"600 521 0:70 / " + odd + b" rw - ext4 /dev/\xff rw\n" + MOUNTINFO.encode())
+    assert [os.fsencode(mount.path) for mount in below(Path("/srv"), path)] == [odd]
+    assert mounted(Path("/exports"), "tmpfs", path)
+
+
 def test_back_off_doubles_and_forgets() -> None:
     backoff = Backoff(first=1, longest=5, healthy=60)
     assert [backoff.after_failure(now) for now in (0, 1, 2, 3, 4)] == [1, 2, 4, 5, 5]
