@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 
 from api.problems import ApiError, Problem
 
@@ -14,11 +16,30 @@ from api.problems import ApiError, Problem
 _SCHEME = HTTPBearer(auto_error=False, description="The token from the file `api-token` on the state volume.")
 
 
-def require_token(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)]
-) -> None:
+def guarded_router(*, tag: str, prefix: str = "") -> APIRouter:
+    """Return a router whose routes all require the token."""
+    # The dependency refuses nobody: it tells OpenAPI of the scheme.
+    return APIRouter(prefix=prefix, tags=[tag], dependencies=[Depends(_SCHEME)], route_class=_GuardedRoute)
+
+
+class _GuardedRoute(APIRoute):
+    """Asks for the token first. A dependency would come too late: FastAPI has read the whole body by then."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler of the route, behind the question for the token."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            await _require_token(request)
+            return await handle(request)
+
+        return guarded
+
+
+async def _require_token(request: Request) -> None:
     """Raise ApiError unless the request carries the token. Compares in constant time and logs neither."""
     token: str = request.app.state.token
+    credentials = await _SCHEME(request)
     given = credentials.credentials if credentials else ""
     if not secrets.compare_digest(given.encode(), token.encode()):
         raise ApiError(

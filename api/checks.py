@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, Field
 
-from api.auth import require_token
+from api.auth import guarded_router
 from api.problems import responses
 from api.shares import Control, Name
 from appliance.control import Done
@@ -22,9 +22,7 @@ from appliance.control_checks import (
 )
 from appliance.handles import CheckWanted, HandleCheck, HandleCheckReport
 
-router = APIRouter(
-    prefix="/v1/shares/{name}/handle-checks", tags=["handle checks"], dependencies=[Depends(require_token)]
-)
+router = guarded_router(prefix="/v1/shares/{name}/handle-checks", tag="handle checks")
 
 Number = Annotated[int, Path(description="Number of the check.", ge=1, le=2**53)]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
-from api.auth import require_token
+from api.auth import guarded_router
 from api.problems import responses
 from api.shares import Control
 from appliance.control_checks import EventsReply, ListEvents
 from appliance.events import Event
 
-router = APIRouter(prefix="/v1/events", tags=["events"], dependencies=[Depends(require_token)])
+router = guarded_router(prefix="/v1/events", tag="events")
 
 
 class EventList(BaseModel):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.auth import require_token
+from api.auth import guarded_router
 from api.problems import responses
 from api.shares import Control
 from appliance.control_checks import DecodedReply, DecodeHandle
 from appliance.handles import DecodedHandle
 
-router = APIRouter(prefix="/v1/handles", tags=["handles"], dependencies=[Depends(require_token)])
+router = guarded_router(prefix="/v1/handles", tag="handles")
 
 
 class HandleText(BaseModel):

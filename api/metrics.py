@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Response
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.auth import require_token
+from api.auth import guarded_router
 from api.problems import responses
 from api.shares import Control
 from appliance.checks.outcomes import Outcome
 from appliance.control_checks import GetNumbers, NumbersReply, ShareNumbers
 
-router = APIRouter(tags=["metrics"], dependencies=[Depends(require_token)])
+router = guarded_router(tag="metrics")
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

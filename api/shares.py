@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, Field
 
-from api.auth import require_token
+from api.auth import guarded_router
 from api.control_client import ControlClient
 from api.problems import responses
 from appliance.control import (
@@ -24,7 +24,7 @@ from appliance.control import (
 )
 from appliance.model import Share, ShareChanges
 
-router = APIRouter(prefix="/v1/shares", tags=["shares"], dependencies=[Depends(require_token)])
+router = guarded_router(prefix="/v1/shares", tag="shares")
 
 
 def control(request: Request) -> ControlClient:

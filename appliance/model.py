@@ -34,7 +34,11 @@ _MAX_PATH = 4095  # PATH_MAX without its NUL
 def _source(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError("must be an absolute path")
-    if "\0" in value or len(value.encode(errors="surrogateescape")) > _MAX_PATH:
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError("must be text; a name that is not UTF-8 cannot be written in JSON") from None
+    if "\0" in value or size > _MAX_PATH:
         raise ValueError(f"must have no NUL and at most {_MAX_PATH} bytes")
     normal = "/" + posixpath.normpath(value).lstrip("/")
     if value != normal:
@@ -163,7 +167,7 @@ class ShareChanges(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str | None = Field(
+    source: Annotated[str, AfterValidator(_source)] | None = Field(
         default=None, description="New source directory. The share then starts afresh: old handles end."
     )
     clients: tuple[Client, ...] | None = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -238,6 +238,17 @@ def test_bad_input_is_refused_by_its_field(
     assert supervisor.requests == []
 
 
+@pytest.mark.parametrize("source", [r"/srv/\udcff", r"/srv/\ud800"])
+def test_a_source_that_is_no_text_is_refused(client: TestClient, supervisor: Supervisor, source: str) -> None:
+    # Written by hand: no client would encode it.
+    headers = {"Content-Type": "application/json"}
+    made = client.post("/v1/shares", content=f'{{"name": "a", "source": "{source}"}}', headers=headers)
+    assert error(made, 422)["field"] == "source"
+    changed = client.patch("/v1/shares/a", content=f'{{"source": "{source}"}}', headers=headers)
+    assert error(changed, 422)["field"] == "source"
+    assert supervisor.requests == []
+
+
 def test_a_missing_field_is_named(client: TestClient) -> None:
     assert error(client.post("/v1/shares", json={"name": "a"}), 422)["field"] == "source"
 
@@ -250,7 +261,7 @@ def test_a_name_is_not_to_be_changed(client: TestClient, supervisor: Supervisor)
 
 def test_the_result_of_a_change_is_checked_by_the_supervisor(client: TestClient, supervisor: Supervisor) -> None:
     client.post("/v1/shares", json=SHARE)
-    assert error(client.patch("/v1/shares/a", json={"source": "relative"}), 422)["field"] == "source"
+    assert error(client.patch("/v1/shares/a", json={"source": None}), 422)["field"] == "source"
     assert supervisor.shares["a"].source == "/srv/a"
 
 
@@ -294,6 +305,23 @@ def test_without_the_token_nothing_under_v1_answers(
     assert response.headers["www-authenticate"] == "Bearer"
     assert TOKEN not in response.text
     assert supervisor.requests == []
+
+
+def test_without_the_token_no_body_is_read(anonymous: TestClient) -> None:
+    scope = {"type": "http", "method": "POST", "path": "/v1/shares", "query_string": b"", "headers": []}
+    answers: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        raise AssertionError("it reads what a stranger sends")
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answers.append(message)
+
+    async def ask() -> None:
+        await anonymous.app(scope, receive, send)
+
+    asyncio.run(ask())
+    assert answers[0]["status"] == 401
 
 
 def test_the_routes_that_need_a_token_are_all_there_are(client: TestClient) -> None:

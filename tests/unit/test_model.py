@@ -41,7 +41,7 @@ def test_a_bad_name_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["", "srv", "./srv", "/srv/", "//srv", "/srv/../etc", "/srv/.", "/a\0b", "/" + "a" * 4095]
+    "source", ["", "srv", "./srv", "/srv/", "//srv", "/srv/../etc", "/srv/.", "/a\0b", "/a\udcff", "/" + "a" * 4095]
 )
 def test_a_bad_source_is_refused(source: str) -> None:
     assert refusal(Share, name="a", source=source)[0] == "source"
