@@ -16,7 +16,7 @@ from appliance.checks.view import View
 _LOOKED_AT = 2000  # entries of one directory, from its beginning
 _DEEPEST = 64
 _LINK_TRIES = 8
-_TRIES_FOR_EACH = 4  # walks may end at files that are in the sample already
+_FRUITLESS = 200  # walks one after the other that end at files of the sample: there is not much more
 _DESCEND = 0.8  # how often a walk that meets a directory goes on into it
 
 
@@ -51,15 +51,15 @@ def take_new(
         count -= 1
         known.add(b"")
         yield root
-    for _ in range(count * _TRIES_FOR_EACH):
-        if count == 0:
-            return
+    fruitless = 0
+    while count > 0 and fruitless < _FRUITLESS:
         path = _walk(view.source, dice)
+        fruitless += 1
         if path is None or path in known:
             continue
         if (sample := take(view, path, fsid, key)) is not None:
             known.add(path)
-            count -= 1
+            count, fruitless = count - 1, 0
             yield sample
         pause()
 

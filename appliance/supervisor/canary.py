@@ -87,7 +87,7 @@ class Canaries:
         old = self._executor.health.get(share, HandleHealth())
         if pulse is None or pulse.outcome == Outcome.UNANSWERED:
             reason = "its canary gets no answer" + (f": {pulse.reason}" if pulse else "")
-            if old.status != "silent":
+            if old.status not in ("silent", "drift"):
                 self._alarm("canary-silent", share, reason)
                 self._executor.health[share] = old.model_copy(update={"status": "silent", "reason": reason})
             return pulse is not None
@@ -97,7 +97,7 @@ class Canaries:
             changes |= {"status": "drift", "reason": f"a handle has drifted: {pulse.reason}"}
         elif old.status == "silent":
             self._events.add("canary-answers", "the canary is answered again", share)
-            changes |= {"status": "ok", "reason": ""}
+            changes |= {"status": "ok" if old.checked else "unknown", "reason": ""}
         self._executor.health[share] = old.model_copy(update=changes)
         return True
 

@@ -96,7 +96,7 @@ def check(running: Daemon, samples: tuple[Sample, ...]) -> Checked:
         order = CheckOrder(share=access, samples=samples, capacity=SAMPLES)
         done = subprocess.run(
             [sys.executable, "-m", "appliance.checks"], input=order.model_dump_json().encode(), check=True,
-            stdout=subprocess.PIPE, pass_fds=(source,), preexec_fn=lambda: os.nice(5),
+            stdout=subprocess.PIPE, pass_fds=(source,),
         )  # fmt: skip
     finally:
         os.close(source)

@@ -39,7 +39,7 @@ from tests.support.witness import drop_caches
 
 pytestmark = pytest.mark.fuse
 
-FILESYSTEMS = ("ext4", "xfs", "btrfs", "tmpfs")
+FILESYSTEMS = ("ext4",)  # what depends on the kind of filesystem is in test_checks.py
 FILES = 40
 
 
@@ -229,11 +229,11 @@ def test_a_share_that_hangs_hangs_only_the_checker(source: Path, tmp_path: Path,
         with nobody_serves(appliance):
             report = await appliance.check("a", "evict")
             assert report.state == "failed"
-            assert "did not answer for 1 s" in report.reason
+            assert "did not answer for 4 s" in report.reason
             assert [event.message for event in await events(appliance, "handle-check-failed")] == [report.reason]
         assert (await appliance.check("a")).state == "done"
 
-    serve(tmp_path, source, body, check_patience=1)
+    serve(tmp_path, source, body, check_patience=4)
 
 
 def test_a_canary_falls_silent_and_sings_again(source: Path, tmp_path: Path, watch: Janitor) -> None:

@@ -30,7 +30,7 @@ def _populate(top: Path) -> None:
 def test_samples_are_of_all_kinds_and_all_green(disk: Filesystem, own_daemon: Daemon) -> None:
     _populate(disk.source / "checks-all")
     samples = walked(own_daemon, 150)
-    assert 100 <= len({sample.path for sample in samples}) == len(samples) <= 150
+    assert 80 <= len({sample.path for sample in samples}) == len(samples) <= 150
     assert samples[0].path == b""
     assert {sample.type for sample in samples} >= {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
     assert any(os.stat(disk.source / os.fsdecode(each.path), follow_symlinks=False).st_nlink > 1 for each in samples)
@@ -75,6 +75,10 @@ def test_what_happens_to_files_is_told_apart(disk: Filesystem, own_daemon: Daemo
 def test_directory_that_left_the_share_is_as_good_as_deleted(disk: Filesystem, own_daemon: Daemon) -> None:
     _populate(disk.source / "checks-left")
     samples = sampled(own_daemon, [Path("checks-left/d1"), Path("checks-left/d2")])
+    if disk.kind == "btrfs-subvolume":
+        with pytest.raises(OSError, match="cross-device"):  # nothing can leave a subvolume
+            os.rename(disk.source / "checks-left/d1", disk.root / "data/outside")
+        return
     os.rename(disk.source / "checks-left/d1", disk.root / "data/outside")
     drop_caches()
     found = checked(own_daemon, samples)

@@ -22,6 +22,7 @@ from tests.support.witness import open_by_handle, opened_root
 
 pytestmark = pytest.mark.fuse
 
+FILESYSTEMS = ("ext4",)
 _PATIENCE = 1.0  # seconds, in which a process that waits for nothing has long ended
 
 
