@@ -1,7 +1,7 @@
 """Backing off: a steady, modest rate, and when the share is too busy for that, pauses that grow with its load.
 
-At this rate a check of 1,000 samples takes a second and a half, and its requests are a few hundredths of those that a
-share's workers can answer.
+At this rate a check of 1,000 samples takes a second and a quarter, and its requests are a few hundredths of those that
+a share's workers can answer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 _BATCH = 20
-_SECONDS = 0.03  # for each batch, pause and all
+_SECONDS = 0.025  # for each batch, pause and all
 _BACK_OFF = 2.0  # seconds of pause for each second of work, once that takes longer
 _LONGEST = 2.0  # seconds
 
