@@ -26,6 +26,7 @@ from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.scoreboard import MAX_WORKERS
 from appliance.fuse.source import Source
 from appliance.fuse.state import State
+from appliance.linux import process
 
 log = logging.getLogger("holdfast")
 
@@ -34,6 +35,7 @@ def main() -> int:
     """Parse the command line, serve, and return the exit status."""
     arguments = _parse()
     logging.basicConfig(format="holdfast: %(message)s", level=logging.DEBUG if arguments.verbose else logging.WARNING)
+    process.allow_descriptors()  # for each open file that is unlinked one is kept
     options = PoolOptions(workers=arguments.workers, entry_timeout=arguments.timeout, attr_timeout=arguments.timeout)
     try:
         state = State(arguments.state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import struct
@@ -55,6 +56,12 @@ def set_name(name: str) -> None:
 def adopt_orphans() -> None:
     """Become the parent of the descendants of this process whose parent ends, as process 1 is anyway."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def allow_descriptors() -> None:
+    """Let this process and its children open as many files as its hard limit says; the soft one often says 1024."""
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def forbid_new_privileges() -> None:

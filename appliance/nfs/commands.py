@@ -12,8 +12,8 @@ from appliance.errors import CommandError
 from appliance.logs import facts
 
 _LOG = facts(__name__)
-# The programs of nfs-utils and util-linux; nothing of the environment but this is passed on.
 _KILL_SECONDS = 1.0
+# The programs of nfs-utils and util-linux; nothing of the environment but this is passed on.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 

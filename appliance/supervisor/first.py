@@ -50,6 +50,7 @@ def become_first() -> FirstProcess:
     The child has STOP_SIGNALS blocked and unblocks them when it can obey: an order to stop that came before would kill
     it, and as a supervisor that was killed it would be replaced by one that knows of no such order.
     """
+    process.allow_descriptors()
     process.adopt_orphans()  # prctl(2) does not pass that on, so the supervisor is not an adopter as well
     first = os.getpid()
     holder = Holder()
@@ -99,14 +100,16 @@ def _serve(child: int, orders: socket.socket, holder: Holder) -> int:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-    waiting: list[socket.socket | int] = [readable, orders]
+    waiting = select.poll()  # select(2) takes no descriptor above 1023, and so many may be held
+    waiting.register(readable, select.POLLIN)
+    waiting.register(orders, select.POLLIN)
     try:
         while (status := _reap(child, holder)) is None:
-            ready, _, _ = select.select(waiting, (), ())
+            ready = [descriptor for descriptor, _ in waiting.poll()]
             if readable in ready:
                 os.read(readable, 4096)
-            if orders in ready and not holder.obey(orders):
-                waiting.remove(orders)
+            if orders.fileno() in ready and not holder.obey(orders):
+                waiting.unregister(orders)
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # they wait for the next child
         signal.set_wakeup_fd(-1)

@@ -23,10 +23,10 @@ assert first.pid == os.getppid()
 """
 
 
-def run(script: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", BEGIN + script], capture_output=True, text=True, timeout=60, check=False
-    )
+def run(script: str, *before: str) -> subprocess.CompletedProcess[str]:
+    """Run a program, `before` it what sets it up."""
+    argv = [*before, sys.executable, "-c", BEGIN + script]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
 
 @contextmanager
@@ -130,6 +130,19 @@ sys.exit(0)
             assert Path(f"/proc/{spared}").exists()
         finally:
             os.kill(spared, signal.SIGKILL)
+
+
+def test_it_holds_more_descriptors_than_a_soft_limit_allows_and_select_can_take() -> None:
+    script = """
+if not first.again:
+    for number in range(100):
+        first.keep(f"share {number}", "", (0,) * 16)
+    os.kill(os.getpid(), signal.SIGKILL)
+print(sum(len(held.descriptors) for held in first.held.values()), flush=True)
+sys.exit(0)
+"""
+    done = run(script, "prlimit", "--nofile=1024:")
+    assert (done.returncode, done.stdout.strip()) == (0, "1600")
 
 
 @pytest.mark.parametrize("ending", ["sys.exit(0)", "sys.exit(3)", "os.kill(os.getpid(), signal.SIGKILL)"])
