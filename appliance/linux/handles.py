@@ -11,7 +11,6 @@ from appliance.linux import libc
 
 MAX_HANDLE_SIZE = 128  # MAX_HANDLE_SZ of <linux/exportfs.h>
 AT_EMPTY_PATH = 0x1000
-AT_SYMLINK_FOLLOW = 0x400
 
 _HEADER = struct.Struct("=Ii")  # struct file_handle: handle_bytes, handle_type; the bytes follow
 _ROOM = struct.pack("=I", MAX_HANDLE_SIZE)

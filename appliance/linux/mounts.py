@@ -14,8 +14,6 @@ MS_NOEXEC = 0x8
 MS_REMOUNT = 0x20
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
-MS_SLAVE = 1 << 19
-MS_SHARED = 1 << 20
 
 MNT_DETACH = 2
 
@@ -49,7 +47,7 @@ def umount(target: str | os.PathLike[str], flags: int = 0) -> None:
 
 
 def set_propagation(target: str | os.PathLike[str], flags: int) -> None:
-    """Make the mount at `target` shared, slave or private (MS_REC: and all below it)."""
+    """Set how what is mounted below `target` spreads, MS_PRIVATE for not at all (MS_REC: below its submounts, too)."""
     _mount(b"none", os.fsencode(target), None, flags, None)
 
 

@@ -22,7 +22,3 @@ class Backoff:
         self._last = now
         self._delay = min(self._delay * 2 or self.first, self.longest)
         return self._delay
-
-    def reset(self) -> None:
-        """Forget the failures so far."""
-        self._delay = 0.0

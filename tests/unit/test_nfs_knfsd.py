@@ -1,4 +1,4 @@
-"""Readers and writers of /proc, on files captured from Linux 6.12 and in a directory."""
+"""What is read from and written to the files of nfsd, in a directory."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import asyncio
 import os
 from pathlib import Path
 
-from appliance.nfs.knfsd import DirectoryFiles, Knfsd, ThreadStatistics, parse_statistics, parse_versions
+from appliance.nfs.knfsd import Knfsd
 from appliance.nfs.nfsd_files import holds_open
 
-CAPTURED = Path(__file__).parent / "captured"
+
+class DirectoryFiles:
+    """Files in a directory that plays the nfsd filesystem."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def read(self, name: str) -> str:
+        """Return the text of a file."""
+        return (self._root / name).read_text()
+
+    async def read_each(self, directory: str, name: str) -> str:
+        """Return the texts of the files of this name in the directories of a directory, one after the other."""
+        return "".join(path.read_text() for path in sorted((self._root / directory).glob(f"*/{name}")))
+
+    async def write(self, name: str, text: str) -> None:
+        """Write a file at once."""
+        (self._root / name).write_text(text)
 
 
-def test_threads_and_versions() -> None:
-    knfsd = Knfsd(DirectoryFiles(CAPTURED / "nfsd"))
-    assert asyncio.run(knfsd.threads()) == 8
-    versions = asyncio.run(knfsd.versions())
-    assert versions == {"3": False, "4": True, "4.0": False, "4.1": True, "4.2": True}
-
-
-def test_versions_of_a_server_that_is_down() -> None:
-    assert parse_versions("\n") == {}
-
-
-def test_statistics() -> None:
-    assert parse_statistics((CAPTURED / "net_rpc_nfsd").read_text()) == ThreadStatistics(
-        threads=8, rpc_calls=271, bytes_read=6144, bytes_written=1048576
-    )
-    assert parse_statistics("") == ThreadStatistics(0, 0, 0, 0)
+def test_threads(tmp_path: Path) -> None:
+    (tmp_path / "threads").write_text("8\n")
+    assert asyncio.run(Knfsd(DirectoryFiles(tmp_path)).threads()) == 8
 
 
 def test_a_server_is_stopped(tmp_path: Path) -> None:
