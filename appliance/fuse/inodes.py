@@ -49,7 +49,12 @@ class Inodes:
 
     def attributes(self, node: NodeId) -> os.stat_result:
         """Return the attributes of any inode. ESTALE for a directory that left the share."""
-        return self._attributes(node, self.path(node))
+        attributes = self._attributes(node, self.path(node))
+        # Without a name it lives on for those who have it open. That is not to be us, or whoever goes on asking for
+        # its attributes would keep alive what a local process has deleted.
+        if attributes.st_nlink == 0:
+            self.cache.drop(node)
+        return attributes
 
     def _attributes(self, node: NodeId, descriptor: int) -> os.stat_result:
         attributes = os.stat(descriptor)

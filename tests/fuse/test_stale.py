@@ -14,7 +14,7 @@ from appliance.linux.handles import NativeHandle
 from tests.support.daemon import Daemon
 from tests.support.filesystems import Filesystem
 from tests.support.posix.files import make, opened
-from tests.support.witness import Witness, drop_caches, errno_of, faults, mark, opened_root, take
+from tests.support.witness import Witness, drop_caches, errno_of, faults, mark, opened_root, outcome, take
 
 pytestmark = pytest.mark.fuse
 
@@ -94,6 +94,18 @@ def test_file_unlinked_behind_the_mount_becomes_stale(disk: Filesystem, shared_d
     witness = new_witness(shared_daemon, disk, "stale-behind")
     os.unlink(disk.source / "stale-behind")
     _await_stale(shared_daemon, witness)
+
+
+def test_file_unlinked_behind_the_mount_becomes_stale_although_it_is_asked_for(
+    disk: Filesystem, shared_daemon: Daemon
+) -> None:
+    new_witness(shared_daemon, disk, "stale-asked")
+    with opened(bytes(shared_daemon.mountpoint / "stale-asked"), os.O_PATH) as held:
+        os.unlink(disk.source / "stale-asked")
+        deadline = time.monotonic() + 30
+        while (answer := outcome(os.fstat, held)) == "fine" and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert answer == "ESTALE"
 
 
 def _await_stale(daemon: Daemon, witness: Witness) -> None:

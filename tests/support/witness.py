@@ -87,6 +87,8 @@ def fault(root: int, witness: Witness) -> str | None:
             "birth": _birth(descriptor) == witness.birth,
             "substance": _substance(descriptor) == witness.substance,
         }
+    except OSError as error:
+        return f"{witness.name!r}: {errno.errorcode[error.errno or 0]}"
     finally:
         os.close(descriptor)
     wrong = [what for what, same in seen.items() if not same]

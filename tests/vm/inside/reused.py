@@ -40,12 +40,15 @@ def _never_again(source: Path) -> bool:
     return any(line[1] in map(str, source.parents) and line[2] == "btrfs" for line in lines)
 
 
-def check(client: Path, remover: Path, source: Path) -> bool:
-    """Have the file removed by way of `remover`; return whether its number came back."""
-    (client / "victim").write_text("the original file")
-    size, inode = (client / "victim").stat().st_size, (source / "victim").stat().st_ino
-    held = os.open(client / "victim", os.O_PATH)
-    (remover / "victim").unlink()
+def check(victim: str, client: Path, remover: Path, source: Path) -> bool:
+    """Have the file removed by way of `remover`; return whether its number came back.
+
+    It is made on the server: a client that made it might hold a delegation, and not ask the server for a long time.
+    """
+    (source / victim).write_text("the original file")
+    size, inode = (client / victim).stat().st_size, (source / victim).stat().st_ino
+    held = os.open(client / victim, os.O_PATH)
+    (remover / victim).unlink()
     name = impostor(source, inode)
     deadline = time.monotonic() + 60
     while (answer := ask(held)) != "ESTALE":
@@ -71,7 +74,8 @@ def ask(held: int) -> str:
 def main() -> None:
     """The file is removed by another client, then by a program on the server."""
     client, other, source = map(Path, sys.argv[1:4])
-    print(f"{sum([check(client, other, source), check(client, source, source)])} times reused", flush=True)
+    reused = [check("one", client, other, source), check("two", client, source, source)]
+    print(f"{sum(reused)} times reused", flush=True)
 
 
 if __name__ == "__main__":
