@@ -4,7 +4,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import SourceError
@@ -111,6 +111,7 @@ def test_another_btrfs_subvolume_is_outside() -> None:
 handles = st.builds(NativeHandle, st.integers(min_value=1, max_value=255), st.binary(min_size=1, max_size=128))
 
 
+@settings(deadline=None)  # each new handle waits for storage
 @given(st.lists(handles, unique=True, max_size=20))
 def test_a_table_numbers_each_handle_once_for_all_who_share_it(
     tmp_path_factory: pytest.TempPathFactory, seen: list[NativeHandle]
