@@ -56,6 +56,9 @@ class ShareState(_Message):
     hint: str = Field(default="", description="The step that mends it, if a person has to take it.")
     workers: tuple[WorkerView, ...] = Field(default=(), description="The worker processes.")
     worker_deaths: int = Field(default=0, description="Workers that died unasked since the share was mounted.")
+    refused_requests: int = Field(
+        default=0, description="Requests answered with EIO because each worker that took them died."
+    )
     recoveries: int = Field(default=0, description="Times that service was restored after a death.")
     last_recovery_ms: float | None = Field(default=None, description="How long the last recovery took, in ms.")
     handle_table: HandleTable | None = Field(
@@ -187,9 +190,7 @@ ShareRequest = Annotated[
     Field(discriminator="op"),
 ]
 Request = Annotated[ShareRequest | CheckRequest, Field(discriminator="op")]
-Reply = Annotated[
-    ShareReply | SharesReply | ReadinessReply | Done | Failure | CheckAnswer, Field(discriminator="kind")
-]
+Reply = Annotated[ShareReply | SharesReply | ReadinessReply | Done | Failure | CheckAnswer, Field(discriminator="kind")]
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Request)
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Reply)

@@ -21,7 +21,17 @@ from appliance.errors import HoldfastError, MountError
 from appliance.fuse.backoff import Backoff
 from appliance.fuse.connection import Connection
 from appliance.fuse.pool_config import PoolOptions
-from appliance.fuse.pool_events import PoolDegraded, PoolDisconnected, PoolEvent, PoolReady, PoolRecovered, WorkerDied
+from appliance.fuse.pool_events import (
+    PoolDegraded,
+    PoolDisconnected,
+    PoolEvent,
+    PoolReady,
+    PoolRecovered,
+    RequestRefused,
+    StorageFine,
+    StorageSlow,
+    WorkerDied,
+)
 from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.scoreboard import MAX_WORKERS
 from appliance.fuse.source import Source
@@ -36,10 +46,16 @@ def main() -> int:
     arguments = _parse()
     logging.basicConfig(format="holdfast: %(message)s", level=logging.DEBUG if arguments.verbose else logging.WARNING)
     process.allow_descriptors()  # for each open file that is unlinked one is kept
-    options = PoolOptions(workers=arguments.workers, entry_timeout=arguments.timeout, attr_timeout=arguments.timeout)
+    options = PoolOptions(
+        workers=arguments.workers,
+        most_workers=arguments.most_workers,
+        slow_after=arguments.slow_after,
+        entry_timeout=arguments.timeout,
+        attr_timeout=arguments.timeout,
+    )
     try:
         state = State(arguments.state)
-        return _serve(arguments.source.absolute(), arguments.mountpoint, state, options)
+        return _serve(arguments.source.absolute(), arguments.mountpoint, state, options, arguments.pool_module)
     except HoldfastError as error:
         print(f"holdfast: {error}", file=sys.stderr)
         return error.exit_code
@@ -51,6 +67,20 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("mountpoint", type=Path, metavar="MOUNTPOINT", help="an existing directory")
     parser.add_argument("--workers", type=_worker_count, default=2, help="worker processes (default: 2)")
     parser.add_argument(
+        "--most-workers",
+        type=_worker_count,
+        default=0,
+        metavar="N",
+        help="worker processes there may be while some wait for storage (default: 4 times as many as otherwise)",
+    )
+    parser.add_argument(
+        "--slow-after",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="time at one request after which the storage is said to be slow (default: 5)",
+    )
+    parser.add_argument(
         "--timeout", type=float, default=1.0, metavar="SECONDS", help="validity of names and attributes (default: 1)"
     )
     parser.add_argument(
@@ -60,6 +90,7 @@ def _parse() -> argparse.Namespace:
         help="keeps what handles depend on from one run to the next: the key, and for some filesystems a table",
     )
     parser.add_argument("--verbose", action="store_true", help="log each death and recovery")
+    parser.add_argument("--pool-module", default="appliance.fuse.pool", help=argparse.SUPPRESS)  # for tests of failures
     return parser.parse_args()
 
 
@@ -69,7 +100,7 @@ def _worker_count(text: str) -> int:
     return int(text)
 
 
-def _serve(source_path: Path, mountpoint: Path, state: State, options: PoolOptions) -> int:
+def _serve(source_path: Path, mountpoint: Path, state: State, options: PoolOptions, module: str) -> int:
     with ExitStack() as stack:
         stop = _stop_signal(stack)
         source = Source.open(source_path, state.codec())
@@ -81,7 +112,7 @@ def _serve(source_path: Path, mountpoint: Path, state: State, options: PoolOptio
         connection = Connection.mount(mountpoint, str(source_path))
         stack.callback(connection.close)
         stack.callback(connection.unmount, lazy=True)
-        pool = PoolProcess.create(mountpoint.name, source, connection, options, state.key())
+        pool = PoolProcess.create(mountpoint.name, source, connection, options, state.key(), module=module)
         stack.callback(pool.close)
         while _watch(pool, stop):
             pass
@@ -133,6 +164,15 @@ def _report(event: PoolEvent) -> None:
             log.info("recovered in %.1f ms, %d operations to be told apart", milliseconds, intents)
         case PoolDegraded(message, retry_in):
             log.warning("%s; next try in %.1f s", message, retry_in)
+        case RequestRefused(operation, node, deaths):
+            log.warning("%s of node %#x was answered with EIO: %d workers died at it", operation, node, deaths)
+        case StorageSlow(operation, node, seconds, waiting, workers):
+            log.warning(
+                "storage slow: %s of node %#x for %.0f s; %d of %d workers wait",
+                *(operation, node, seconds, waiting, workers),
+            )
+        case StorageFine():
+            log.warning("storage answers again")
 
 
 if __name__ == "__main__":

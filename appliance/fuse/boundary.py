@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pyfuse3
 
-from appliance.fuse.scoreboard import Scoreboard, Slot, Word
+from appliance.fuse.recovery import OPERATIONS
+from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 
 log = logging.getLogger(__name__)
 
 _PREFIX = "op_"
-
-# The number of each operation on the scoreboard is its index here.
-OPERATIONS = (
-    *("lookup", "getattr", "setattr", "readlink", "mknod", "mkdir", "symlink", "link", "unlink", "rmdir", "rename"),
-    *("create", "open", "read", "write", "flush", "release", "fsync", "opendir", "readdir", "releasedir", "fsyncdir"),
-    *("statfs", "setxattr", "getxattr", "listxattr", "removexattr", "access"),
-)
 
 
 class Boundary(pyfuse3.Operations):
@@ -34,16 +27,20 @@ class Boundary(pyfuse3.Operations):
     _board: Scoreboard
     _slot: Slot
     before_request: Callable[[], None]
+    wait_for_drain: Callable[[], None]
 
     def __init_subclass__(cls) -> None:
         for number, verb in enumerate(OPERATIONS):
             setattr(cls, verb, _guard(number, verb, getattr(cls, _PREFIX + verb)))
 
-    def attach(self, board: Scoreboard, slot: Slot, before_request: Callable[[], None]) -> None:
-        """Say where to record what is going on, and what to do before each request."""
+    def attach(
+        self, board: Scoreboard, slot: Slot, before_request: Callable[[], None], wait_for_drain: Callable[[], None]
+    ) -> None:
+        """Say where to record what is going on, what to do before each request, and how to wait for a drain's end."""
         self._board = board
         self._slot = slot
         self.before_request = before_request
+        self.wait_for_drain = wait_for_drain
 
     async def forget(self, inode_list: object) -> None:
         """Nothing is remembered of an inode, so there is nothing to forget."""
@@ -54,16 +51,22 @@ class Boundary(pyfuse3.Operations):
         words[Word.OPERATION] = operation
         words[Word.NODE] = node
         words[Word.REQUESTS] += 1
-        words[Word.BUSY] = 1
-        if self._board.draining:
-            # Nothing of this request has been done yet, so whoever comes next may have it.
-            os._exit(0)
+        words[Word.BUSY] = Busy.REQUEST
+        while self._board.draining:
+            # Nothing of this request has been done yet. It is somebody else's if this process is killed now, and
+            # its own if the drain comes to nothing.
+            words[Word.BUSY] = Busy.IDLE
+            self.wait_for_drain()
+            words[Word.BUSY] = Busy.REQUEST
         self.before_request()
 
 
 def _guard(number: int, verb: str, operation: Callable[..., Any]) -> Callable[..., Coroutine[None, None, Any]]:
+    which = 1 if verb == "link" else 0  # the directory that is changed, as in the other requests
+
     async def handler(self: Boundary, *arguments: Any) -> Any:
-        self.begin(number, arguments[0] if isinstance(arguments[0], int) else 0)
+        node = arguments[which]
+        self.begin(number, node if isinstance(node, int) else 0)
         try:
             return operation(self, *arguments)
         except pyfuse3.FUSEError:

@@ -1,4 +1,8 @@
-"""Operations that change a directory, each done once even if its request is served twice (see intents)."""
+"""Operations that must be done once even if their request is served twice (see intents).
+
+All others may be: the kernel holds the inode's lock from a write or a truncation to its answer, so that nothing comes
+between the first time and the second, and each names its offset or size.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 from appliance.fuse.inodes import Entry, Inodes
 from appliance.fuse.intents import Change, Intent, Intents
@@ -25,12 +29,21 @@ class Removals(Protocol):
 
 
 class Changes:
-    """The changes of directories of one source, under the identity that the caller has assumed already."""
+    """The changes of one source, under the identity that the caller has assumed already."""
 
     def __init__(self, inodes: Inodes, intents: Intents, removals: Removals) -> None:
         self._inodes = inodes
         self._intents = intents
         self._removals = removals
+        self._caller = 0
+
+    def by(self, caller: int) -> Self:
+        """Have what comes next be the wish of this thread."""
+        self._caller = caller
+        return self
+
+    def _begin(self, change: Change, inode: NodeId, name: bytes, before: int) -> Intent | None:
+        return self._intents.begin(Intent(change, inode, name, before, caller=self._caller))
 
     def mknod(self, directory: NodeId, name: bytes, mode: int, device: int) -> Entry:
         """Make a file, FIFO, socket or device."""
@@ -58,7 +71,7 @@ class Changes:
     def _make(self, change: Change, directory: NodeId, name: bytes, make: Callable[[int], None]) -> Entry:
         """Make `name`. That it exists already is no error if this very request has made it."""
         before = self._node_of(directory, name)
-        earlier = self._intents.begin(Intent(change, directory, name, before))
+        earlier = self._begin(change, directory, name, before)
         if before and (earlier is None or earlier.before):
             raise _error(errno.EEXIST)
         if not before:
@@ -82,7 +95,7 @@ class Changes:
 
     def _remove(self, change: Change, directory: NodeId, name: bytes, remove: Callable[..., None]) -> None:
         victim = self._inodes.find(directory, name)
-        earlier = self._intents.begin(Intent(change, directory, name, victim.node if victim else 0))
+        earlier = self._begin(change, directory, name, victim.node if victim else 0)
         if earlier and earlier.before and (victim is None or victim.node != earlier.before):
             return self._gone(NodeId(earlier.before))
         if victim is None:
@@ -99,7 +112,7 @@ class Changes:
         victim = self._inodes.find(new, new_name)
         moved_node, victim_node = moved.node if moved else 0, victim.node if victim else 0
         earlier = self._intents.begin(
-            Intent(Change.RENAME, old, old_name, moved_node, new, new_name, victim_node, flags)
+            Intent(Change.RENAME, old, old_name, moved_node, new, new_name, victim_node, flags, self._caller)
         )
         if earlier and _renamed(earlier, moved_node, victim_node):
             return
@@ -109,6 +122,39 @@ class Changes:
         files.rename(self._inodes.path(old), old_name, self._inodes.path(new), new_name, flags)
         if victim and last:
             self._gone(victim.node)
+
+    def getxattr(self, node: NodeId, name: bytes) -> bytes:
+        """Return an extended attribute's value; none if it was made by this very caller, who has not been told yet.
+
+        pyfuse3 asks for the value before it sets one with XATTR_CREATE. No other thread's question is mistaken for
+        that, and the caller itself waits for its answer. (Of knfsd's threads nothing is known, they are all the same
+        caller: there somebody else may be told in these milliseconds that the attribute is not there yet.)
+        """
+        left = self._intents.left(Intent(Change.SETXATTR, node, name, caller=self._caller))
+        if left and not left.before:
+            raise _error(errno.ENODATA)
+        return os.getxattr(self._inodes.attributes_path(node), name)
+
+    def setxattr(self, node: NodeId, name: bytes, value: bytes) -> None:
+        """Set an extended attribute. The intent is for `getxattr`: setting it twice does no harm by itself."""
+        self._begin(Change.SETXATTR, node, name, self._has_xattr(node, name))
+        os.setxattr(self._inodes.attributes_path(node), name, value)
+
+    def removexattr(self, node: NodeId, name: bytes) -> None:
+        """Remove an extended attribute."""
+        before = self._has_xattr(node, name)
+        earlier = self._begin(Change.REMOVEXATTR, node, name, before)
+        if not (earlier and earlier.before and not before):
+            os.removexattr(self._inodes.attributes_path(node), name)
+
+    def _has_xattr(self, node: NodeId, name: bytes) -> int:
+        try:
+            os.getxattr(self._inodes.attributes_path(node), name)
+        except OSError as error:
+            if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+                return 0
+            raise
+        return 1
 
     def _announce_last_name(self, victim: Entry) -> bool:
         """Before a removal: tell if this is the inode's last name, and have it kept for those who have it open."""

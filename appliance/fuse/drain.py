@@ -1,9 +1,14 @@
 """Draining: ending workers so that each request is either answered or untouched.
 
 RESEND queues *every* request again that was read and not answered, also those that live workers are at. So before it
-is sent there must be no live worker. One that is at a request ends by itself when it has replied, because the
-scoreboard says so; one that waits in read(2) does not see that and is stopped, looked at and killed. What it had
-read without having begun is queued again and lost by nobody.
+is sent there must be no worker at a request. The scoreboard says that none may be begun. A worker at one ends by
+itself when it has replied; one that has read another waits before it begins; one that waits in read(2) sees nothing of
+that and is stopped and looked at. When all stand still they are killed: what they had read is queued again and lost
+by nobody.
+
+A worker may be at a request for as long as the storage pleases, and nothing that may still write is killed. So draining
+has an end: if somebody is at a request after `patience` seconds, everybody goes on as if nothing had been, and
+RESEND has to wait.
 """
 
 from __future__ import annotations
@@ -31,33 +36,49 @@ class Worker:
     slot: Slot
 
 
-def drain(board: Scoreboard, workers: Iterable[Worker], meanwhile: Callable[[], None]) -> None:
-    """End all workers and return when the last is gone; `meanwhile` is called while waiting for it."""
+def drain(board: Scoreboard, workers: Iterable[Worker], patience: float, meanwhile: Callable[[], None]) -> list[Worker]:
+    """End all workers, or none that has anything to do: return those that were at a request for `patience` seconds.
+
+    `meanwhile` is called while waiting.
+    """
+    deadline = time.monotonic() + patience
+    workers = list(workers)
     board.draining = True
     try:
-        left = list(workers)
-        while left:
-            for worker in left:
-                _end_if_idle(worker)
-            left = [worker for worker in left if _state(worker.pid) not in "ZX"]
+        left = [worker for worker in workers if not _at_rest(worker)]
+        while left and time.monotonic() < deadline:
             meanwhile()
-            if left:
-                time.sleep(_LOOK_AGAIN)
+            time.sleep(_LOOK_AGAIN)
+            left = [worker for worker in left if not _at_rest(worker)]
+        for worker in workers:
+            _send(worker, signal.SIGCONT if left else signal.SIGKILL)
+        while not left and not all(has_ended(worker.pid) for worker in workers):
+            time.sleep(_LOOK_AGAIN)
     finally:
         board.draining = False
+    return left
 
 
-def _end_if_idle(worker: Worker) -> None:
+def _at_rest(worker: Worker) -> bool:
+    """Stop a worker that is not at a request. Tells whether it has stopped, or ended."""
     if worker.slot.words[Word.BUSY]:
-        return  # it ends when it has replied
+        return has_ended(worker.pid)  # else it ends when it has replied
     # A store and a load on two processors are ordered only by something like this stop: without it the worker could
     # begin a request after we saw it idle and before it sees that the share is being drained.
-    os.kill(worker.pid, signal.SIGSTOP)
+    _send(worker, signal.SIGSTOP)
     while (state := _state(worker.pid)) not in "TtZX":
         if state == "D":
-            return  # in a system call that waits for storage, so it is busy; it stops when it comes back
+            return False  # in a system call that waits for storage, it stops when it comes back
         time.sleep(0)
-    os.kill(worker.pid, signal.SIGCONT if worker.slot.words[Word.BUSY] else signal.SIGKILL)
+    if state in "Tt" and worker.slot.words[Word.BUSY]:
+        _send(worker, signal.SIGCONT)
+        return False
+    return True
+
+
+def _send(worker: Worker, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(worker.pidfd, number)
 
 
 def find_worker(slot: Slot) -> Worker | None:
@@ -69,10 +90,15 @@ def find_worker(slot: Slot) -> Worker | None:
         return None
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         # The number may be another process's by now.
-        if Path(f"/proc/{pid}/comm").read_text().startswith(PROCESS_NAME):
+        if not has_ended(pid) and Path(f"/proc/{pid}/comm").read_text().startswith(PROCESS_NAME):
             return Worker(pid, pidfd, slot)
     os.close(pidfd)
     return None
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether there is no such process any more, or only its exit status."""
+    return _state(pid) in "ZX"
 
 
 def _state(pid: int) -> str:

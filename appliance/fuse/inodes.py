@@ -11,6 +11,7 @@ from appliance.fuse.descriptors import Access, DescriptorCache
 from appliance.fuse.key import HandleKey
 from appliance.fuse.nodes import ROOT, Codec, NodeId, Stale
 from appliance.linux import handles
+from appliance.linux.files import proc_path
 
 _CHILD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -55,6 +56,11 @@ class Inodes:
         if attributes.st_nlink == 0:
             self.cache.drop(node)
         return attributes
+
+    def attributes_path(self, node: NodeId) -> str:
+        """Return the path by which extended attributes are had, which O_PATH descriptors do not give."""
+        self.attributes(node)
+        return proc_path(self.path(node))
 
     def _attributes(self, node: NodeId, descriptor: int) -> os.stat_result:
         attributes = os.stat(descriptor)

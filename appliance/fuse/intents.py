@@ -5,26 +5,27 @@ second mkdir would say EEXIST. So before any operation that must not be repeated
 about to do and what it found before. If it dies, the next worker to get the request finds the intent and
 reads from the filesystem whether the operation had happened, and answers as the first would have.
 
-Requests are told apart by operation, directory and name. That is exact: the kernel holds the directory's lock from
-sending such a request to getting its answer, so no second one for the same directory can be on its way. For the same
-reason, any *other* change of that directory shows that the request will not come again, and the intent is dropped.
+Requests are told apart by operation, inode, name and caller. That is exact: the kernel holds the lock of the
+directory, or of the inode whose extended attribute is changed, from sending such a request to getting its answer, so
+no second one for the same inode can be on its way. An intent is passed on only if its request is among those that the
+kernel sends again (see recovery): one whose answer had been sent when the worker died is nobody's any more.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Self
 
 from appliance.fuse.nodes import NodeId
 from appliance.fuse.scoreboard import Scoreboard, Slot
 
-_FIXED = struct.Struct("=BQQQQIHH")
+_FIXED = struct.Struct("=BQQQQIIHH")
 
 
 class Change(IntEnum):
-    """The operations that change a directory."""
+    """The operations that must not be done twice: changes of a directory and of extended attributes."""
 
     MKNOD = 1
     MKDIR = 2
@@ -34,14 +35,17 @@ class Change(IntEnum):
     RMDIR = 6
     RENAME = 7
     CREATE = 8
+    SETXATTR = 9
+    REMOVEXATTR = 10
 
 
 @dataclass(frozen=True)
 class Intent:
-    """One change of a directory about to be made.
+    """One change of a directory, or of an inode's extended attributes, about to be made.
 
-    `before` is the inode that the name had when the operation began, 0 for none. RENAME has a second directory and
-    name, `new_before` being what the new name had, and renameat2's flags.
+    `before` is the inode that the name had when the operation began, 0 for none; for an extended attribute it is 1 if
+    there was one. RENAME has a second directory and name, `new_before` being what the new name had, and
+    renameat2's flags. `caller` is the thread that asks, as far as the kernel tells.
     """
 
     change: Change
@@ -52,6 +56,7 @@ class Intent:
     new_name: bytes = b""
     new_before: int = 0
     flags: int = 0
+    caller: int = 0
 
     def pack(self) -> bytes:
         """Return the intent as bytes."""
@@ -62,6 +67,7 @@ class Intent:
             self.new_directory,
             self.new_before,
             self.flags,
+            self.caller,
             len(self.name),
             len(self.new_name),
         )
@@ -70,21 +76,15 @@ class Intent:
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         """Read what `pack` wrote."""
-        change, directory, before, new_directory, new_before, flags, size, new_size = _FIXED.unpack_from(data)
+        change, directory, before, new_directory, new_before, flags, caller, *sizes = _FIXED.unpack_from(data)
+        size, new_size = sizes
         names = data[_FIXED.size :]
         name, new_name = names[:size], names[size : size + new_size]
-        return cls(Change(change), NodeId(directory), name, before, new_directory, new_name, new_before, flags)
+        return cls(Change(change), NodeId(directory), name, before, new_directory, new_name, new_before, flags, caller)
 
     def same_request(self, other: Intent) -> bool:
         """Whether both speak of the same request, whatever each found on the filesystem."""
-        return (self.change, self.directory, self.name, self.new_directory, self.new_name, self.flags) == (
-            other.change,
-            other.directory,
-            other.name,
-            other.new_directory,
-            other.new_name,
-            other.flags,
-        )
+        return replace(self, before=0, new_before=0) == replace(other, before=0, new_before=0)
 
     def touches(self, directory: int) -> bool:
         """Whether the change is made in this directory."""
@@ -107,6 +107,13 @@ class Intents:
         if earlier is None:
             self._slot.write_intent(intent.pack())
         return earlier
+
+    def left(self, intent: Intent) -> Intent | None:
+        """Return the intent that a dead worker left for the same request, without taking it over."""
+        if not self._board.recovered:
+            return None
+        left = (Intent.unpack(data) for _, data in self._board.recovered_intents())
+        return next((each for each in left if each.same_request(intent)), None)
 
     def _take_over(self, intent: Intent) -> Intent | None:
         match = None

@@ -61,12 +61,17 @@ class Keeper:
         self,
         queue: socket.socket,
         connection: int,
+        close: Callable[[int], None],
         on_keep: Callable[[int, int], None],
         on_release: Callable[[int], None],
     ) -> None:
-        """`on_keep` is given node id and descriptor of what is kept from now on, `on_release` the node id after."""
+        """`on_keep` is given node id and descriptor of what is kept from now on, `on_release` the node id after.
+
+        `close` closes a descriptor that may be the last of an unlinked inode, without waiting.
+        """
         self._queue = queue
         self._connection = connection
+        self._close = close
         self._on_keep = on_keep
         self._on_release = on_release
         self._kept: dict[int, _Kept] = {}
@@ -135,7 +140,7 @@ class Keeper:
         else:
             os.close(descriptor)
         # Only now: until here a new pool process would have found it in the queue.
-        os.close(self._receive(0)[1])
+        self._close(self._receive(0)[1])
         return not in_use
 
     def _receive(self, flags: int) -> tuple[bytes, int]:
@@ -146,7 +151,7 @@ class Keeper:
 
     def _forget(self, node: int) -> None:
         if (kept := self._kept.pop(node, None)) is not None:
-            os.close(kept.descriptor)
+            self._close(kept.descriptor)
 
     def _still_used(self, node: int, now: float) -> bool:
         kept = self._kept[node]

@@ -19,7 +19,6 @@ from appliance.fuse.changes import Changes
 from appliance.fuse.directories import read_directory
 from appliance.fuse.inodes import Entry, Inodes
 from appliance.fuse.nodes import NodeId
-from appliance.linux.files import proc_path
 from appliance.linux.process import FileIdentity
 
 _NOBODY = 65534
@@ -63,41 +62,41 @@ class Operations(Boundary):
     ) -> pyfuse3.EntryAttributes:
         """Make a file of any type but directory and symbolic link: knfsd makes regular files with it."""
         self._assume(caller)
-        return self._reply(self._changes.mknod(parent, name, mode, rdev))
+        return self._reply(self._changes.by(caller.pid).mknod(parent, name, mode, rdev))
 
     def op_mkdir(
         self, parent: NodeId, name: bytes, mode: int, caller: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
         self._assume(caller)
-        return self._reply(self._changes.mkdir(parent, name, stat.S_IMODE(mode)))
+        return self._reply(self._changes.by(caller.pid).mkdir(parent, name, stat.S_IMODE(mode)))
 
     def op_symlink(
         self, parent: NodeId, name: bytes, target: bytes, caller: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a symbolic link; workers never follow one."""
         self._assume(caller)
-        return self._reply(self._changes.symlink(parent, name, target))
+        return self._reply(self._changes.by(caller.pid).symlink(parent, name, target))
 
     def op_link(
-        self, node: NodeId, parent: NodeId, name: bytes, _caller: pyfuse3.RequestContext
+        self, node: NodeId, parent: NodeId, name: bytes, caller: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Give an inode one more name."""
-        return self._reply(self._changes.link(node, parent, name))
+        return self._reply(self._changes.by(caller.pid).link(node, parent, name))
 
-    def op_unlink(self, parent: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> None:
+    def op_unlink(self, parent: NodeId, name: bytes, caller: pyfuse3.RequestContext) -> None:
         """Remove a name."""
-        self._changes.unlink(parent, name)
+        self._changes.by(caller.pid).unlink(parent, name)
 
-    def op_rmdir(self, parent: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> None:
+    def op_rmdir(self, parent: NodeId, name: bytes, caller: pyfuse3.RequestContext) -> None:
         """Remove a directory."""
-        self._changes.rmdir(parent, name)
+        self._changes.by(caller.pid).rmdir(parent, name)
 
     def op_rename(
-        self, old: NodeId, old_name: bytes, new: NodeId, new_name: bytes, flags: int, _caller: pyfuse3.RequestContext
+        self, old: NodeId, old_name: bytes, new: NodeId, new_name: bytes, flags: int, caller: pyfuse3.RequestContext
     ) -> None:
         """Rename, also with RENAME_NOREPLACE and RENAME_EXCHANGE."""
-        self._changes.rename(old, old_name, new, new_name, flags)
+        self._changes.by(caller.pid).rename(old, old_name, new, new_name, flags)
 
     def op_readlink(self, node: NodeId, _caller: pyfuse3.RequestContext) -> bytes:
         """Return the target of a symbolic link."""
@@ -134,31 +133,26 @@ class Operations(Boundary):
             setattr(result, f"f_{field}", getattr(source, f"f_{field}"))
         return result
 
-    def _attributes_of(self, node: NodeId) -> str:
-        """Return the path by which extended attributes are had, which O_PATH descriptors do not give."""
-        self._inodes.attributes(node)
-        return proc_path(self._inodes.path(node))
-
-    def op_getxattr(self, node: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> bytes:
+    def op_getxattr(self, node: NodeId, name: bytes, caller: pyfuse3.RequestContext) -> bytes:
         """Return an extended attribute's value."""
         if name == testimony.ATTRIBUTE:
             self._inodes.attributes(node)
             return testimony.testify(self._inodes.path(node))
-        return os.getxattr(self._attributes_of(node), name)
+        return self._changes.by(caller.pid).getxattr(node, name)
 
     def op_setxattr(self, node: NodeId, name: bytes, value: bytes, caller: pyfuse3.RequestContext) -> None:
         """Set an extended attribute; pyfuse3 has seen to XATTR_CREATE and XATTR_REPLACE."""
-        os.setxattr(self._attributes_of(node), name, value)
+        self._changes.by(caller.pid).setxattr(node, name, value)
         if name == attributes.ACCESS_ACL:
             attributes.clear_foreign_setgid(self._inodes.path(node), caller)
 
     def op_listxattr(self, node: NodeId, _caller: pyfuse3.RequestContext) -> Sequence[bytes]:
         """Return the names of an inode's extended attributes."""
-        return [os.fsencode(name) for name in os.listxattr(self._attributes_of(node))]
+        return [os.fsencode(name) for name in os.listxattr(self._inodes.attributes_path(node))]
 
-    def op_removexattr(self, node: NodeId, name: bytes, _caller: pyfuse3.RequestContext) -> None:
+    def op_removexattr(self, node: NodeId, name: bytes, caller: pyfuse3.RequestContext) -> None:
         """Remove an extended attribute."""
-        os.removexattr(self._attributes_of(node), name)
+        self._changes.by(caller.pid).removexattr(node, name)
 
     # Files
 
@@ -176,7 +170,7 @@ class Operations(Boundary):
         """Make a file and open it. Without O_EXCL a file that came into being meanwhile is as good."""
         self._assume(caller)
         try:
-            entry = self._changes.create(parent, name, mode)
+            entry = self._changes.by(caller.pid).create(parent, name, mode)
         except FileExistsError:
             if flags & os.O_EXCL:
                 raise

@@ -16,20 +16,26 @@ import signal
 import socket
 import sys
 import time
+from typing import Never
 
-from appliance.fuse import pool_events, protocol, worker
+from appliance.fuse import pool_events, recovery, worker
 from appliance.fuse.attributes import Validity
 from appliance.fuse.backoff import Backoff
-from appliance.fuse.drain import Worker, drain, find_worker
+from appliance.fuse.closer import Closer
+from appliance.fuse.crew import Crew
+from appliance.fuse.drain import drain
 from appliance.fuse.keeper import Keeper
 from appliance.fuse.pool_config import PoolConfig
-from appliance.fuse.scoreboard import MAX_WORKERS, Scoreboard, Word
+from appliance.fuse.requests import Reader
+from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 from appliance.linux import process
 
 log = logging.getLogger(__name__)
 
 _POKE_SECONDS = 5.0
-_ATTACH_CHECK_SECONDS = 0.001
+_LOOKS = 4  # at what the workers do, in the time after which one of them is known to wait
+_SAY_AGAIN = 5.0  # seconds after which it is said again that storage is slow
+_STOP_PATIENCE = 3.0  # seconds; whoever started this process waits for somewhat longer
 
 
 class Pool:
@@ -37,28 +43,36 @@ class Pool:
 
     def __init__(self, config: PoolConfig) -> None:
         self._config = config
+        self._pid = os.getpid()
         self._board = Scoreboard(config.scoreboard)
         self._control = socket.socket(fileno=config.control)
         self._control.setblocking(False)
         self._queue = socket.socket(fileno=config.queue_sender)
+        self._closer = Closer()
         receiver = socket.socket(fileno=config.queue_receiver)
-        self._keeper = Keeper(receiver, config.connection, self._inode_kept, self._inode_released)
-        self._workers: dict[int, Worker] = {}
-        self._backoff = Backoff()
+        self._keeper = Keeper(receiver, config.connection, self._closer.close, self._inode_kept, self._inode_released)
         self._selector = selectors.DefaultSelector()
+        self._crew = Crew(config.options, self._board, self._selector, self._serve)
+        self._reader = Reader(config.connection)
+        self._backoff = Backoff()
         self._ready = False
         self._stopping = False
         self._disconnected = False
+        self._resend_due = False
+        self._unasked: set[int] = set()  # slots of those who ended by themselves, since the last recovery
         self._refill_at: float | None = None
         self._next_poke = time.monotonic() + _POKE_SECONDS
+        self._next_look = time.monotonic()
+        self._slow_said: float | None = None
         self._deaths = 0
         self._resends = 0
 
     def run(self) -> None:
         """Serve until told to stop, or until the connection ends."""
         self._selector.register(self._control, selectors.EVENT_READ)
+        os.set_blocking(self._config.connection, True)  # a pool process before this one may have died while reading
         self._take_orders()  # what a pool process before this one kept
-        self._drain_predecessors()
+        self._crew.adopt()
         self._recover()
         while not (self._stopping or self._disconnected):
             self._watch_queue()
@@ -67,8 +81,7 @@ class Pool:
             self._keep_time()
         if self._disconnected:
             self._tell(pool_events.PoolDisconnected())
-        drain(self._board, self._workers.values(), self._mind_queue)
-        self._collect_intents()
+        drain(self._board, self._crew.workers, _STOP_PATIENCE, self._mind_queue)
 
     # Events
 
@@ -77,8 +90,8 @@ class Pool:
             self._take_orders()
         elif key.fileobj is self._keeper:
             self._keeper.queue_filled()
-        elif key.data in self._workers:
-            self._worker_ended(self._workers[key.data])
+        elif key.data in self._crew:  # not if it was drained meanwhile
+            self._worker_ended(key.data)
 
     def _take_orders(self) -> None:
         while not self._stopping:
@@ -88,8 +101,8 @@ class Pool:
                 return
             match order.split():
                 case [b"status"]:
-                    slots = [self._board.slot(index).status() for index in self._slots_in_use()]
-                    self._tell(pool_events.PoolStatus(slots, self._deaths, self._resends, len(self._keeper)))
+                    kept = len(self._keeper)
+                    self._tell(pool_events.PoolStatus(self._crew.status(), self._deaths, self._resends, kept))
                 case [b"keep", node]:
                     self._keeper.keep(int(node), descriptors[0])
                 case [b"stop"] | []:  # nothing: whoever started this process is gone
@@ -120,7 +133,7 @@ class Pool:
             self._control.send(pool_events.encode(event))
 
     def _timeout(self) -> float:
-        due = [self._next_poke]
+        due = [self._next_poke, self._next_look]
         if (check := self._keeper.next_check()) is not None:
             due.append(check)
         if self._refill_at is not None:
@@ -129,43 +142,57 @@ class Pool:
 
     def _keep_time(self) -> None:
         now = time.monotonic()
+        self._closer.flush()
         if self._keeper.check():
-            self._poke(behind=True)
+            self._crew.poke(behind=True)
         if now >= self._next_poke:
             self._next_poke = now + _POKE_SECONDS
-            self._poke(behind=False)
-        if self._refill_at is not None and now >= self._refill_at:
-            self._refill_at = None
-            self._recover()
+            self._crew.poke(behind=False)
+        if self._refill_at is not None:
+            if now >= self._refill_at:
+                self._refill_at = None
+                self._recover()
+        elif now >= self._next_look:
+            self._next_look = now + self._config.options.patience / _LOOKS
+            self._look()
 
-    def _poke(self, *, behind: bool) -> None:
-        """Interrupt idle workers, so that they let go of what was removed, or not used for long."""
-        counts = self._board.removal_counts(self._config.options.workers).cast("Q")
-        for each in self._workers.values():
-            words = each.slot.words
-            seen = words[Word.REMOVALS_SEEN] + counts[each.slot.index]
-            if not words[Word.BUSY] and words[Word.SERVING] and (not behind or seen != sum(counts)):
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(each.pidfd, signal.SIGUSR1)
+    # Slow storage
+
+    def _look(self) -> None:
+        """See who waits for storage, have others started meanwhile, and make up for a recovery that had to wait."""
+        self._crew.look()
+        if self._resend_due and not self._crew.known_to_wait():
+            self._recover()
+        waiting = self._crew.waiting(self._config.options.slow_after)
+        if not waiting:
+            if self._slow_said is not None:
+                self._slow_said = None
+                self._tell(pool_events.StorageFine())
+        elif self._slow_said is None or time.monotonic() > self._slow_said + _SAY_AGAIN:
+            self._slow_said = now = time.monotonic()
+            words = waiting[0].worker.slot.words
+            busy = words[Word.BUSY] == Busy.REQUEST
+            operation = recovery.OPERATIONS[words[Word.OPERATION]] if busy else "close"
+            node = words[Word.NODE] if busy else 0
+            self._tell(pool_events.StorageSlow(operation, node, waiting[0].waits(now), len(waiting), len(self._crew)))
 
     # Deaths
 
-    def _worker_ended(self, dead: Worker) -> None:
-        """Somebody killed a worker, or it failed: drain the others, queue all requests again, fill up."""
-        status = self._reap(dead)
+    def _worker_ended(self, pid: int) -> None:
+        """A worker has retired, or somebody has killed it, or it failed; then recover."""
+        dead, status = self._crew.reap(pid)
+        if not dead.ours or (dead.retiring and status == 0):
+            return
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == worker.EXIT_DISCONNECTED:
             self._disconnected = True
             return
         reason = _reason(status)
-        log.info("worker %d of %s ended: %s", dead.pid, self._config.name, reason)
+        log.info("worker %d of %s ended: %s", pid, self._config.name, reason)
         self._deaths += 1
-        self._tell(pool_events.WorkerDied(dead.pid, reason))
-        served = bool(dead.slot.words[Word.REQUESTS])
-        delay = self._backoff.after_death(time.monotonic(), served=served)
-        drain(self._board, self._workers.values(), self._mind_queue)
-        for each in list(self._workers.values()):
-            self._reap(each)
-        if delay:
+        self._unasked.add(dead.worker.slot.index)
+        self._tell(pool_events.WorkerDied(pid, reason))
+        served = bool(dead.worker.slot.words[Word.REQUESTS])
+        if delay := self._backoff.after_death(time.monotonic(), served=served):
             message = f"workers end as soon as they are started: {reason}"
             log.warning("%s; next try in %.1f s", message, delay)
             self._tell(pool_events.PoolDegraded(message, delay))
@@ -173,92 +200,63 @@ class Pool:
         else:
             self._recover()
 
-    def _reap(self, dead: Worker) -> int:
-        _, status = os.waitpid(dead.pid, 0)
-        self._selector.unregister(dead.pidfd)
-        os.close(dead.pidfd)
-        del self._workers[dead.pid]
-        return status
-
-    def _drain_predecessors(self) -> None:
-        """End the workers that a pool process before this one has left; it was killed, and they serve on."""
-        found = [left for index in self._slots_in_use() if (left := find_worker(self._board.slot(index)))]
-        drain(self._board, found, self._mind_queue)
-        for each in found:
-            os.close(each.pidfd)
-
-    def _slots_in_use(self) -> list[int]:
-        return [index for index in range(MAX_WORKERS) if self._board.slot(index).words[Word.PID]]
-
-    def _collect_intents(self) -> int:
-        """Move what dead workers intended to where the next ones look. Returns how many there were."""
-        found = 0
-        for index in self._slots_in_use():
-            slot = self._board.slot(index)
-            if intent := slot.intent():
-                self._board.add_recovered(intent)
-                found += 1
-            slot.clear()
-        return found
-
     def _recover(self) -> None:
-        """With no worker left: collect their intents, have the kernel send again what they had, start new ones."""
+        """End all workers, have the kernel send again what was not answered, and start new ones.
+
+        Beside a worker that waits for storage nothing can be sent again, since its request would then be served
+        twice at the same time. The others go on; what the dead had read waits until it is back.
+        """
         began = time.monotonic()
-        intents = self._collect_intents()
-        try:
-            os.write(self._config.connection, protocol.resend())
-        except OSError as error:
-            log.info("the connection of %s has ended: %s", self._config.name, error)
-            self._disconnected = True
-            return
-        self._resends += 1
-        for index in range(self._config.options.workers):
-            self._fork(index)
-        if not self._all_serving():
+        waiting = self._crew.known_to_wait()
+        if not waiting:
+            waiting = drain(self._board, self._crew.workers, self._config.options.patience, self._mind_queue)
+            self._crew.reap_ended(waiting)
+        self._resend_due = bool(waiting)
+        intents = 0
+        if not waiting:
+            try:
+                found = recovery.recover(
+                    self._config.connection, self._reader, self._board, self._crew.graves(), self._unasked
+                )
+            except OSError as error:
+                log.info("the connection of %s has ended: %s", self._config.name, error)
+                self._disconnected = True
+                return
+            intents = found.intents
+            self._unasked.clear()
+            self._resends += 1
+            for refused in found.refused:
+                self._tell(pool_events.RequestRefused(refused.operation, refused.node, refused.deaths))
+        self._crew.fill()
+        if not self._crew.await_serving():
             return
         if self._ready:
             self._tell(pool_events.PoolRecovered((time.monotonic() - began) * 1000, intents))
         else:
-            self._tell(pool_events.PoolReady(len(self._workers)))
+            self._tell(pool_events.PoolReady(len(self._crew)))
             self._ready = True
 
-    def _fork(self, index: int) -> None:
-        slot = self._board.slot(index)
+    def _serve(self, slot: Slot) -> Never:
+        """Be a worker, in a process just forked."""
         options = self._config.options
-        pool_pid = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._control.close()
-            worker.run(
-                worker.WorkerContext(
-                    pool_pid=pool_pid,
-                    connection=self._config.connection,
-                    source=self._config.source,
-                    init_request=bytes.fromhex(self._config.init_request),
-                    board=self._board,
-                    queue=self._queue,
-                    workers=options.workers,
-                    descriptors=options.descriptors,
-                    codec=self._config.codec,
-                    table=options.table,
-                    validity=Validity(options.entry_timeout, options.attr_timeout),
-                ),
-                slot,
-            )
-        slot.words[Word.PID] = pid
-        each = Worker(pid, os.pidfd_open(pid), slot)
-        self._workers[pid] = each
-        self._selector.register(each.pidfd, selectors.EVENT_READ, data=pid)
-
-    def _all_serving(self) -> bool:
-        """Wait until each worker has attached; False if one has ended instead, which the main loop then sees to."""
-        with selectors.DefaultSelector() as ended:
-            for each in self._workers.values():
-                ended.register(each.pidfd, selectors.EVENT_READ)
-            while not all(each.slot.words[Word.SERVING] for each in self._workers.values()):
-                if ended.select(_ATTACH_CHECK_SECONDS):
-                    return False
-        return True
+        self._control.close()
+        self._closer.end()
+        worker.run(
+            worker.WorkerContext(
+                pool_pid=self._pid,
+                connection=self._config.connection,
+                source=self._config.source,
+                init_request=bytes.fromhex(self._config.init_request),
+                board=self._board,
+                queue=self._queue,
+                slots=options.slots,
+                descriptors=options.descriptors,
+                codec=self._config.codec,
+                table=options.table,
+                validity=Validity(options.entry_timeout, options.attr_timeout),
+            ),
+            slot,
+        )
 
 
 def _reason(status: int) -> str:

@@ -7,20 +7,39 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from appliance.fuse.codecs.choice import CodecChoice
+from appliance.fuse.scoreboard import MAX_WORKERS
+
+_GROWTH = 4
+_GRAVES = 8
 
 
 @dataclass(frozen=True)
 class PoolOptions:
     """How a share is served. Times are seconds; `descriptors` bounds the inodes each worker holds open.
 
+    While workers wait for storage there are others, up to `most_workers` in all (0: four times `workers`). A worker
+    waits if it is at one request for `patience`; the share is told to be slow after `slow_after`.
     `table` is the path of the table of handles, for the codec that needs one.
     """
 
     workers: int = 2
+    most_workers: int = 0
+    patience: float = 1.0
+    slow_after: float = 5.0
     descriptors: int = 1024
     entry_timeout: float = 1.0
     attr_timeout: float = 1.0
     table: str = ""
+
+    @property
+    def limit(self) -> int:
+        """The most workers there may be at once."""
+        return min(MAX_WORKERS, max(self.workers, self.most_workers or _GROWTH * self.workers))
+
+    @property
+    def slots(self) -> int:
+        """Slots of the scoreboard in use: some of the dead keep theirs for as long as their requests must wait."""
+        return min(MAX_WORKERS, self.limit + _GRAVES)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,34 @@ class PoolDegraded:
 
 
 @dataclass(frozen=True)
+class RequestRefused:
+    """A request was answered with EIO, since each worker that took it died."""
+
+    operation: str
+    node: int
+    deaths: int
+
+
+@dataclass(frozen=True)
+class StorageSlow:
+    """Some of the workers wait for storage, the longest of them at this operation for so many seconds.
+
+    Told when it begins, and again while it lasts.
+    """
+
+    operation: str
+    node: int
+    seconds: float
+    waiting: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class StorageFine:
+    """No worker waits for storage any more."""
+
+
+@dataclass(frozen=True)
 class PoolDisconnected:
     """The connection has ended: somebody has unmounted the share."""
 
@@ -69,20 +97,24 @@ class InodeReleased:
 
 
 PoolEvent = (
-    PoolReady | WorkerDied | PoolRecovered | PoolDegraded | PoolDisconnected | PoolStatus | InodeKept | InodeReleased
+    PoolReady
+    | WorkerDied
+    | PoolRecovered
+    | PoolDegraded
+    | RequestRefused
+    | StorageSlow
+    | StorageFine
+    | PoolDisconnected
+    | PoolStatus
+    | InodeKept
+    | InodeReleased
 )
 
 _TYPES: dict[str, type[PoolEvent]] = {
     kind.__name__: kind
     for kind in (
-        PoolReady,
-        WorkerDied,
-        PoolRecovered,
-        PoolDegraded,
-        PoolDisconnected,
-        PoolStatus,
-        InodeKept,
-        InodeReleased,
+        *(PoolReady, WorkerDied, PoolRecovered, PoolDegraded, RequestRefused, StorageSlow, StorageFine),
+        *(PoolDisconnected, PoolStatus, InodeKept, InodeReleased),
     )
 }
 

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Self
@@ -21,6 +22,7 @@ from appliance.fuse.scoreboard import Scoreboard
 from appliance.fuse.source import Source
 from appliance.linux.process import Process
 
+_MODULE = "appliance.fuse.pool"
 _MESSAGE_SIZE = 64 * 1024
 
 
@@ -39,6 +41,7 @@ class PoolProcess:
         board: Scoreboard,
         queue: tuple[socket.socket, socket.socket],
         store: FdStore,
+        module: str = _MODULE,
     ) -> None:
         """Use `create` or `adopt`."""
         self._name = name
@@ -48,6 +51,7 @@ class PoolProcess:
         self._board = board
         self._queue_receiver, self._queue_sender = queue
         self._store = store
+        self._module = module
         self._kept: dict[int, int] = {}  # node id to descriptor
         self._process: Process | None = None
         self._control: socket.socket | None = None
@@ -61,14 +65,16 @@ class PoolProcess:
         options: PoolOptions,
         key: bytes = NO_KEY,
         store: FdStore | None = None,
+        module: str = _MODULE,
     ) -> Self:
         """Prepare a pool process for a new connection.
 
         `key` makes the generations of this share's handles, see appliance.fuse.key; what a successor of this process
-        needs for `adopt` is left in `store`.
+        needs for `adopt` is left in `store`. `module` is what the process runs: tests have one in which workers fail
+        when they are told to.
         """
         board = Scoreboard.create(key)
-        return cls(name, source, connection, options, board, keeper.make_queue(), store or NoFdStore())
+        return cls(name, source, connection, options, board, keeper.make_queue(), store or NoFdStore(), module)
 
     @classmethod
     def adopt(
@@ -132,7 +138,7 @@ class PoolProcess:
                 options=self._options,
             )
             child = subprocess.Popen(
-                [sys.executable, "-m", "appliance.fuse.pool", config.to_argument()],
+                [sys.executable, "-m", self._module, config.to_argument()],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(
                     *(config.connection, config.source, config.scoreboard, config.control),
@@ -187,8 +193,10 @@ class PoolProcess:
 
     def _release(self, node: int) -> None:
         if (descriptor := self._kept.pop(node, None)) is not None:
-            os.close(descriptor)
+            # To close the last copy frees the file's blocks, and waits for storage that may be gone: so not here, and
+            # not in the store, whose copy goes while we have ours.
             self._store.drop(_kept_entry(self._name, node))
+            threading.Thread(target=os.close, args=(descriptor,), daemon=True).start()
 
     def request_status(self) -> None:
         """Ask for a PoolStatus event."""

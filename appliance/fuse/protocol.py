@@ -121,6 +121,11 @@ def resend() -> bytes:
     return _OUT_HEADER.pack(_OUT_HEADER.size, _NOTIFY_RESEND, 0)
 
 
+def error_reply(unique: int, number: int) -> bytes:
+    """Return the answer to request `unique` that says this errno."""
+    return _OUT_HEADER.pack(_OUT_HEADER.size, -number, unique)
+
+
 def invalidate_attributes(node: int) -> bytes:
     """Return the notification that drops the kernel's attributes of a node, but not its data."""
     return _OUT_HEADER.pack(_OUT_HEADER.size + _INVAL_INODE.size, _NOTIFY_INVAL_INODE, 0) + _INVAL_INODE.pack(

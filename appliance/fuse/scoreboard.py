@@ -25,6 +25,8 @@ _RING_OFFSET = 2048
 _INTENT_OFFSET = _RING_OFFSET + _RING * 8
 _REMOVED_COUNTS = 4096  # one word per slot, together, so that a worker compares them all at once
 _RECOVERED_FLAGS = _REMOVED_COUNTS + MAX_WORKERS * 8
+_SUSPECTS = _RECOVERED_FLAGS + MAX_RECOVERED * 8
+_MAX_SUSPECTS = 64
 _SLOTS = 8192
 _RECOVERED = _SLOTS + MAX_WORKERS * _SLOT_SIZE
 _SIZE = _RECOVERED + MAX_RECOVERED * INTENT_SIZE
@@ -49,16 +51,29 @@ class Word(IntEnum):
     MISSES = 8
     DESCRIPTORS = 9
     REMOVALS_SEEN = 10
+    RETIRING = 11  # set by the pool process: end after this request
+
+
+class Busy(IntEnum):
+    """What Word.BUSY says: waits for a request, is at one, or closes what others have removed."""
+
+    IDLE = 0
+    REQUEST = 1
+    HOUSEKEEPING = 2
 
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """What a slot tells about its worker: counts since the worker began, descriptors as of now."""
+    """What a slot tells about its worker: counts since the worker began, descriptors as of now.
+
+    `waits_seconds` is for how long it has been seen at the same request, 0 for a moment.
+    """
 
     slot: int
     pid: int
     serving: bool
     busy: bool
+    waits_seconds: float
     requests: int
     errors: int
     cache_hits: int
@@ -137,6 +152,22 @@ class Scoreboard:
                 found.append((index, bytes(self.bytes[start : start + length])))
         return found
 
+    # Requests that were being served when a worker died.
+
+    @property
+    def suspects(self) -> dict[int, int]:
+        """How many workers have died at each request that is not answered yet, by its unique number."""
+        words = self.words[_SUSPECTS // 8 : _SUSPECTS // 8 + 2 * _MAX_SUSPECTS]
+        return {words[index]: words[index + 1] for index in range(0, 2 * _MAX_SUSPECTS, 2) if words[index + 1]}
+
+    @suspects.setter
+    def suspects(self, deaths: dict[int, int]) -> None:
+        words = self.words[_SUSPECTS // 8 : _SUSPECTS // 8 + 2 * _MAX_SUSPECTS]
+        worst = sorted(deaths.items(), key=lambda item: item[1], reverse=True)[:_MAX_SUSPECTS]
+        for index in range(_MAX_SUSPECTS):
+            unique, count = worst[index] if index < len(worst) else (0, 0)
+            words[2 * index], words[2 * index + 1] = unique, count
+
     def drop_recovered(self, index: int) -> None:
         """Forget an intent whose request has come, or can come no more."""
         self.words[_RECOVERED_FLAGS // 8 + index] = 0
@@ -199,7 +230,7 @@ class Slot:
             return None
         return [self._ring[number % _RING] for number in range(count, now)]
 
-    def status(self) -> WorkerStatus:
+    def status(self, waits_seconds: float = 0.0) -> WorkerStatus:
         """Return what the slot tells about its worker."""
         words = self.words
         return WorkerStatus(
@@ -207,6 +238,7 @@ class Slot:
             pid=words[Word.PID],
             serving=bool(words[Word.SERVING]),
             busy=bool(words[Word.BUSY]),
+            waits_seconds=waits_seconds,
             requests=words[Word.REQUESTS],
             errors=words[Word.ERRORS],
             cache_hits=words[Word.HITS],

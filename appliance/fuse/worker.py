@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Never
 
@@ -23,13 +25,15 @@ from appliance.fuse.intents import Intents
 from appliance.fuse.key import HandleKey
 from appliance.fuse.nodes import NodeId
 from appliance.fuse.operations import Operations
-from appliance.fuse.scoreboard import Scoreboard, Slot, Word
+from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 from appliance.linux import memory, process
 
 log = logging.getLogger(__name__)
 
 EXIT_DISCONNECTED = 3  # the connection ended: the share is unmounted
 AGE_SECONDS = 5.0
+_GATE_SECONDS = 0.0005
+_ORPHAN_SECONDS = 20.0  # in which another pool process would have come
 
 # What passing operations on to the source takes. DAC_READ_SEARCH opens by handle; DAC_OVERRIDE because the kernel has
 # checked the caller's rights; the rest makes files that belong to the caller. No SYS_ADMIN: trusted.* stays hidden.
@@ -62,7 +66,7 @@ class WorkerContext:
     init_request: bytes
     board: Scoreboard
     queue: socket.socket
-    workers: int
+    slots: int
     descriptors: int
     codec: CodecChoice
     table: str
@@ -102,8 +106,8 @@ class _Worker:
         self._context = context
         self._board = context.board
         self._slot = slot
-        self._others = [context.board.slot(index) for index in range(context.workers) if index != slot.index]
-        self._removals = bytes(self._counts())
+        self._others = [context.board.slot(index) for index in range(context.slots) if index != slot.index]
+        self._removals = self._counts()
         self._seen = {other.index: other.removed_count for other in self._others}
         slot.words[Word.REMOVALS_SEEN] = sum(self._seen.values())
         self._aged = time.monotonic()
@@ -132,7 +136,7 @@ class _Worker:
             self._slot.words[Word.SERVING] = 1
 
         operations: Boundary = self._operations
-        operations.attach(self._board, self._slot, self._drop_removed)
+        operations.attach(self._board, self._slot, self._drop_removed, self._wait_for_drain)
         operations.init = connect  # type: ignore[method-assign]
         pyfuse3.init(operations, f"/dev/fd/{descriptor}", set())
 
@@ -145,23 +149,48 @@ class _Worker:
         words[Word.HITS], words[Word.MISSES] = cache.hits, cache.misses
         words[Word.DESCRIPTORS] = len(cache)
         self._slot.clear_intent()
-        words[Word.BUSY] = 0
+        words[Word.BUSY] = Busy.IDLE
         # A parent-death signal would not do: the kernel forgets it whenever the process changes its fsuid.
-        if self._board.draining or os.getppid() != self._context.pool_pid:
+        if self._board.draining or words[Word.RETIRING] or self._is_orphan():
             os._exit(0)
         self._drop_removed()
         if time.monotonic() - self._aged > AGE_SECONDS:
             self._aged = time.monotonic()
-            cache.age()
+            with self._housekeeping():
+                cache.age()
 
-    def _counts(self) -> memoryview:
-        return self._board.removal_counts(self._context.workers)
+    def _is_orphan(self) -> bool:
+        return os.getppid() != self._context.pool_pid
+
+    def _wait_for_drain(self) -> None:
+        """Wait until somebody kills this process or lets it go on, or until nobody is there to do so."""
+        patience = time.monotonic() + _ORPHAN_SECONDS
+        while self._board.draining:
+            time.sleep(_GATE_SECONDS)
+            if time.monotonic() > patience and self._is_orphan():
+                os._exit(0)
+
+    @contextmanager
+    def _housekeeping(self) -> Iterator[None]:
+        """Say that this worker may be long although it is at no request: to close the last descriptor frees a file."""
+        words = self._slot.words
+        before = words[Word.BUSY]
+        words[Word.BUSY] = Busy.HOUSEKEEPING
+        yield
+        words[Word.BUSY] = before
+
+    def _counts(self) -> bytes:
+        return self._board.removal_counts(self._context.slots).tobytes()
 
     def _drop_removed(self) -> None:
         """Close descriptors of inodes whose last name another worker has removed."""
-        if self._counts() == self._removals:
-            return
-        self._removals = bytes(self._counts())
+        counts = self._counts()
+        if counts != self._removals:
+            self._removals = counts
+            with self._housekeeping():
+                self._drop_announced()
+
+    def _drop_announced(self) -> None:
         for other in self._others:
             removed = other.removed_since(self._seen[other.index])
             if removed is None:

@@ -26,6 +26,9 @@ from appliance.fuse.pool_events import (
     PoolReady,
     PoolRecovered,
     PoolStatus,
+    RequestRefused,
+    StorageFine,
+    StorageSlow,
     WorkerDied,
 )
 from appliance.logs import facts
@@ -59,6 +62,9 @@ class ServedShare:
         self._polled = asyncio.Event()
         self._workers: tuple[WorkerView, ...] = ()
         self._deaths = 0
+        self._refused = 0
+        self._slow: StorageSlow | None = None
+        self._slow_since = 0.0
         self._recoveries = 0
         self._last_recovery: float | None = None
         self._died_at: float | None = None
@@ -145,11 +151,13 @@ class ServedShare:
             self._pool.request_status()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._polled.wait(), _STATUS_SECONDS)
+        slow = self._slow if self._status == "ok" else None
         return ShareState(
-            status=self._status,
-            reason=self._reason,
+            status="degraded" if slow else self._status,
+            reason=self._slowness(slow) if slow else self._reason,
             workers=self._workers,
             worker_deaths=self._deaths,
+            refused_requests=self._refused,
             recoveries=self._recoveries,
             last_recovery_ms=self._last_recovery,
             handle_table=await in_thread(self._table),
@@ -179,6 +187,13 @@ class ServedShare:
     def pool_pid(self) -> int | None:
         """The pool process's id, None while there is none."""
         return self._pool.pid if self._pool else None
+
+    def _slowness(self, slow: StorageSlow) -> str:
+        """Say what waits for storage, and for how long by now."""
+        return (
+            f"storage slow: {slow.operation} of node {slow.node:#x} for {time.monotonic() - self._slow_since:.0f} s; "
+            f"{slow.waiting} of {slow.workers} workers wait"
+        )
 
     @property
     def serving(self) -> bool:
@@ -236,6 +251,7 @@ class ServedShare:
             self._take(event)
 
     def _pool_down(self, reason: str) -> None:
+        self._slow = None  # the next one tells, if it is so
         delay = self._backoff.after_failure(time.monotonic())
         self._degrade(f"{reason}; another is started")
         _LOG.warning("a pool process is down", share=self.wanted.name, reason=reason, retry_seconds=delay)
@@ -269,6 +285,16 @@ class ServedShare:
             case PoolDegraded(message, retry_in):
                 self._degrade(message)
                 _LOG.error("workers keep dying", share=name, reason=message, retry_seconds=retry_in)
+            case RequestRefused(operation, node, deaths):
+                self._refused += 1
+                where = f"{node:#x}"
+                _LOG.error("a request was refused with EIO", share=name, operation=operation, node=where, deaths=deaths)
+            case StorageSlow(operation, node, seconds):
+                self._slow, self._slow_since = event, time.monotonic() - seconds
+                _LOG.warning("storage slow", share=name, operation=operation, node=f"{node:#x}", seconds=round(seconds))
+            case StorageFine():
+                self._slow = None
+                _LOG.info("storage answers again", share=name)
             case PoolDisconnected():
                 self._status, self._reason = "failed", "somebody has unmounted it"
                 self._lost()

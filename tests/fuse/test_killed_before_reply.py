@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-import select
-import signal
-import subprocess
-import time
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +19,7 @@ from appliance.linux import files
 from tests.support.daemon import Daemon, daemon
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor
+from tests.support.killing import killed_at_reply, only_worker, replaced
 
 pytestmark = pytest.mark.fuse
 
@@ -33,20 +31,6 @@ def lone_worker(disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path) ->
     """A daemon with one worker, so that it is known who gets the next request."""
     with daemon(disk.source, work / f"{disk.kind}.lone", tmp_path / "daemon.log", watch, workers=1) as running:
         yield running
-
-
-@contextmanager
-def killed_at_reply(number: int, pid: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Have the kernel kill the process as it enters its `number`-th writev(2); it has done what it replies to."""
-    words = ["strace", "-p", str(pid), "-e", "trace=writev", "-e", f"inject=writev:signal=SIGKILL:when={number}"]
-    with subprocess.Popen([*words, "-o", "/dev/null"], stderr=subprocess.PIPE) as strace:
-        assert strace.stderr is not None
-        assert select.select([strace.stderr], [], [], 10)[0], "strace did not attach"
-        assert b"attached" in os.read(strace.stderr.fileno(), 4096)
-        try:
-            yield strace
-        finally:
-            strace.send_signal(signal.SIGINT)
 
 
 def _mkdir(top: Path) -> None:
@@ -111,9 +95,45 @@ def _renameat2(top: Path, old: str, new: str, flags: int) -> None:
         os.close(descriptor)
 
 
+def _xattr_create(top: Path) -> None:
+    os.setxattr(top / "old", "user.made", b"value", os.XATTR_CREATE)
+    assert os.getxattr(top / "old", "user.made") == b"value"
+
+
+def _xattr_replace(top: Path) -> None:
+    os.setxattr(top / "old", "user.given", b"value", os.XATTR_REPLACE)
+    assert os.getxattr(top / "old", "user.given") == b"value"
+
+
+def _xattr_remove(top: Path) -> None:
+    os.removexattr(top / "old", "user.given")
+    assert "user.given" not in os.listxattr(top / "old")
+
+
+def _shrink_and_grow(top: Path) -> None:
+    os.truncate(top / "old", 1)
+    os.truncate(top / "old", 5)
+    assert os.stat(top / "old").st_size == 5
+
+
+def _owner_and_mode(top: Path) -> None:
+    os.chown(top / "old", 12, 34)
+    os.chmod(top / "old", 0o4711)
+    assert os.stat(top / "old").st_mode == stat.S_IFREG | 0o4711
+
+
+def _append(top: Path) -> None:
+    descriptor = os.open(top / "old", os.O_WRONLY | os.O_APPEND)
+    try:
+        assert [os.write(descriptor, line) for line in (b"one ", b"two ", b"three")] == [4, 4, 5]
+    finally:
+        os.close(descriptor)
+
+
 CHANGES = [
     *[_mkdir, _mknod, _create, _symlink, _link, _unlink, _rmdir],
     *[_rename, _rename_over, _rename_noreplace, _exchange],
+    *[_xattr_create, _xattr_replace, _xattr_remove, _shrink_and_grow, _owner_and_mode, _append],
 ]
 
 
@@ -127,10 +147,10 @@ def test_each_change_is_made_once_whichever_reply_is_cut_off(
     change(plain)
     for number in range(1, _MOST_REPLIES):
         _prepare(top)
-        pid = _worker(lone_worker)
+        pid = only_worker(lone_worker)
         with killed_at_reply(number, pid):
             change(top)
-        killed = _replaced(lone_worker, pid)
+        killed = replaced(lone_worker, pid)
         assert _tree(lone_worker.source / change.__name__) == _tree(plain)
         _clear(top)
         if not killed:
@@ -144,46 +164,54 @@ def test_what_is_an_error_stays_one(lone_worker: Daemon) -> None:
     top = lone_worker.mountpoint / "errors"
     top.mkdir()
     for number in (1, 2, 3):
-        pid = _worker(lone_worker)
+        pid = only_worker(lone_worker)
         name = f"made-behind-{number}"
         assert not os.path.lexists(top / name)
         (lone_worker.source / "errors" / name).mkdir()
         with killed_at_reply(number, pid), pytest.raises(OSError, match="exists") as caught:
             os.mkdir(top / name)
         assert caught.value.errno == errno.EEXIST
-        _replaced(lone_worker, pid)
+        replaced(lone_worker, pid)
+
+
+def test_an_attribute_that_is_there_or_is_not_stays_an_error(lone_worker: Daemon) -> None:
+    path = lone_worker.mountpoint / "attribute-errors"
+    path.touch()
+    os.setxattr(path, "user.there", b"")
+    wrong: dict[int, Callable[[], None]] = {
+        errno.EEXIST: partial(os.setxattr, path, "user.there", b"", os.XATTR_CREATE),
+        errno.ENODATA: partial(os.removexattr, path, "user.missing"),
+    }
+    for expected, change in wrong.items():
+        for number in (1, 2):
+            pid = only_worker(lone_worker)
+            with killed_at_reply(number, pid), pytest.raises(OSError, match=os.strerror(expected)) as caught:
+                change()
+            assert caught.value.errno == expected
+            replaced(lone_worker, pid)
 
 
 def _prepare(top: Path) -> None:
     top.mkdir()
     (top / "old").write_bytes(b"old")
+    os.setxattr(top / "old", "user.given", b"")
     (top / "other").write_bytes(b"other")
     (top / "directory").mkdir()
 
 
-def _tree(top: Path) -> dict[str, bytes]:
-    """Return what is below `top`: the contents of files, and a word for the rest."""
-    return {
-        str(path.relative_to(top)): path.read_bytes() if path.is_file() else b"not a file" for path in top.rglob("*")
-    }
+def _tree(top: Path) -> dict[str, object]:
+    """Return what is below `top`: kind, owner, extended attributes, and the contents of files."""
+    found: dict[str, object] = {}
+    for path in top.rglob("*"):
+        status = path.lstat()
+        names = os.listxattr(path, follow_symlinks=False)
+        attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
+        content = path.read_bytes() if path.is_file() else b""
+        found[str(path.relative_to(top))] = (status.st_mode, status.st_uid, status.st_gid, attributes, content)
+    return found
 
 
 def _clear(top: Path) -> None:
     for path in sorted(top.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     top.rmdir()
-
-
-def _replaced(running: Daemon, pid: int) -> bool:
-    """Tell whether the worker `pid` was killed, when there is one that serves."""
-    os.statvfs(running.mountpoint)
-    return _worker(running) != pid
-
-
-def _worker(running: Daemon) -> int:
-    """Return the pid of the only worker. Waits for it when it is being replaced."""
-    deadline = time.monotonic() + 5
-    while len(workers := running.workers) != 1:
-        assert time.monotonic() < deadline, f"the daemon has the workers {workers}"
-        time.sleep(0.01)
-    return workers[0]

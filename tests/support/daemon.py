@@ -18,7 +18,7 @@ from tests.support import faulty
 from tests.support.commands import pasteable
 from tests.support.janitor import Janitor
 from tests.support.logs import WatchedLog
-from tests.support.processes import alive, children, descendants, kill, kill_tree
+from tests.support.processes import alive, children, descendants, kill, kill_tree, name
 from tests.support.scratch import mounted_below, unmount_below
 
 REPOSITORY = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ class Daemon:
     @property
     def workers(self) -> list[int]:
         """The pids of the workers that run now, which may be none."""
-        return [worker for pool in children(self.process.pid) for worker in children(pool)]
+        return [pid for pool in children(self.process.pid) for pid in children(pool) if name(pid) == "holdfast-worker"]
 
     def full_pool(self) -> list[int]:
         """Wait until all workers run and return their pids."""
@@ -93,8 +93,7 @@ class Daemon:
             status = self.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             raise DaemonError(f"still runs {_STOP_SECONDS} s after signal {signal_number}") from None
-        if left := [pid for pid in family if alive(pid)]:
-            raise DaemonError(f"ended, but left its processes {left}")
+        self._await_end(family)
         return status
 
     @property
@@ -121,7 +120,7 @@ def command(source: Path, mountpoint: Path, *options: str) -> list[str]:
 
 @contextmanager
 def daemon(
-    source: Path, mountpoint: Path, log: Path, watch: Janitor, *, workers: int = 2, fault: str = ""
+    source: Path, mountpoint: Path, log: Path, watch: Janitor, *options: str, workers: int = 2, fault: str = ""
 ) -> Iterator[Daemon]:
     """Run a daemon for the length of the context, in which it must stay up, and which it must end in good order.
 
@@ -130,7 +129,7 @@ def daemon(
     mountpoint.mkdir(exist_ok=True)
     # The same mountpoint has the same state: a daemon that comes after another knows the handles of its files.
     state = mountpoint.with_name(f"{mountpoint.name}.state")
-    words = command(source, mountpoint, "--workers", str(workers), "--state", str(state))
+    words = command(source, mountpoint, "--workers", str(workers), "--state", str(state), *options)
     log.touch()
     watched = WatchedLog(log)
     with log.open("ab") as stderr:

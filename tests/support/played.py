@@ -57,7 +57,7 @@ class FakePool:
         return events
 
     def request_status(self) -> None:
-        worker = WorkerStatus(0, 7, True, False, 5, 1, 3, 2, 4)
+        worker = WorkerStatus(0, 7, True, False, 0.0, 5, 1, 3, 2, 4)
         self.tell(PoolStatus([worker], 0, 0, 0))
 
     def resize(self, workers: int) -> None:

@@ -29,13 +29,26 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def alive(pid: int) -> bool:
-    """Say whether `pid` runs: a process that ended and waits to be reaped does not."""
+def state(pid: int) -> str:
+    """Return the state letter of proc(5), X for a process that is gone."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+        return "X"
+    return stat.rpartition(")")[2].split()[0]
+
+
+def alive(pid: int) -> bool:
+    """Say whether `pid` runs: a process that ended and waits to be reaped does not."""
+    return state(pid) not in "ZX"
+
+
+def name(pid: int) -> str:
+    """Return the name of `pid`, empty when it is gone."""
+    try:
+        return (_PROC / str(pid) / "comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def resident_kilobytes(pid: int) -> int:

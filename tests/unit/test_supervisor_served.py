@@ -19,6 +19,9 @@ from appliance.fuse.pool_events import (
     PoolDegraded,
     PoolDisconnected,
     PoolRecovered,
+    RequestRefused,
+    StorageFine,
+    StorageSlow,
     WorkerDied,
 )
 from appliance.linux.handles import NativeHandle
@@ -90,6 +93,29 @@ def test_workers_that_keep_dying_are_told() -> None:
         path.pools[0].tell(PoolDegraded("they end at once", 3))
         state = await share.state()
         assert (state.status, state.reason) == ("degraded", "they end at once")
+
+    serving(act)
+
+
+def test_slow_storage_is_told_with_the_operation_until_it_is_over() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        pool = path.pools[0]
+        pool.tell(StorageSlow("write", 0x2A, 17.0, 2, 4))
+        state = await share.state()
+        assert state.status == "degraded"
+        assert state.reason.startswith("storage slow: write of node 0x2a for 17 s; 2 of 4 workers wait")
+        assert share.serving
+        pool.tell(StorageFine())
+        state = await share.state()
+        assert (state.status, state.reason) == ("ok", "")
+
+    serving(act)
+
+
+def test_refused_requests_are_counted() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        path.pools[0].tell(RequestRefused("mkdir", 1, 3))
+        assert (await share.state()).refused_requests == 1
 
     serving(act)
 

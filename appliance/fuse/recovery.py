@@ -1,0 +1,163 @@
+"""What there is to know after a death, before new workers may have the requests of the dead.
+
+Nobody else serves the connection meanwhile. The requests that come again are read first (see requests), and compared
+with what the dead have left on the scoreboard:
+
+- An intent is passed on to the next workers if its request comes again, and forgotten otherwise: then its answer had
+  been sent already, and the next request that looks the same is another one.
+- A request that a worker was at when it died is suspect. One that three workers have died at is answered with EIO,
+  so that it does not kill the next ones as well, and the rest of the share goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from appliance.fuse import protocol
+from appliance.fuse.intents import Change, Intent
+from appliance.fuse.requests import Opcode, Reader, Request
+from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
+
+MOST_DEATHS = 3
+
+# Each operation of the workers, and the requests in whose course it is called. The number of an operation on the
+# scoreboard is its index here.
+_REQUESTS: dict[str, tuple[Opcode, ...]] = {
+    "lookup": (Opcode.LOOKUP,),
+    "getattr": (Opcode.GETATTR,),
+    "setattr": (Opcode.SETATTR,),
+    "readlink": (Opcode.READLINK,),
+    "mknod": (Opcode.MKNOD,),
+    "mkdir": (Opcode.MKDIR,),
+    "symlink": (Opcode.SYMLINK,),
+    "link": (Opcode.LINK,),
+    "unlink": (Opcode.UNLINK,),
+    "rmdir": (Opcode.RMDIR,),
+    "rename": (Opcode.RENAME, Opcode.RENAME2),
+    "create": (Opcode.CREATE,),
+    "open": (Opcode.OPEN,),
+    "read": (Opcode.READ,),
+    "write": (Opcode.WRITE,),
+    "flush": (Opcode.FLUSH,),
+    "release": (Opcode.RELEASE,),
+    "fsync": (Opcode.FSYNC,),
+    "opendir": (Opcode.OPENDIR,),
+    "readdir": (Opcode.READDIR, Opcode.READDIRPLUS),
+    "releasedir": (Opcode.RELEASEDIR,),
+    "fsyncdir": (Opcode.FSYNCDIR,),
+    "statfs": (Opcode.STATFS,),
+    "setxattr": (Opcode.SETXATTR,),
+    "getxattr": (Opcode.GETXATTR, Opcode.SETXATTR),  # pyfuse3 asks itself, for XATTR_CREATE and XATTR_REPLACE
+    "listxattr": (Opcode.LISTXATTR,),
+    "removexattr": (Opcode.REMOVEXATTR,),
+    "access": (Opcode.ACCESS,),
+}
+OPERATIONS = tuple(_REQUESTS)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A request that was answered with EIO because workers died at it."""
+
+    operation: str
+    node: int
+    deaths: int
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What a recovery has found: how many intents were passed on, and what was refused."""
+
+    intents: int
+    refused: list[Refused]
+
+
+def recover(connection: int, reader: Reader, board: Scoreboard, dead: Iterable[Slot], unasked: set[int]) -> Recovered:
+    """Have the requests of the dead sent again, once it is known what to do with each. Raises OSError at the end.
+
+    `dead` are the slots of ended workers, which are cleared; `unasked` are the indexes of those among them that
+    ended by themselves. No worker may serve the connection.
+    """
+    os.write(connection, protocol.resend())
+    requests = reader.read_resent()
+    dead = list(dead)
+    refused = _refuse(reader, board, requests, _suspects(board, requests, dead, unasked))
+    intents = _pass_on(board, requests, dead)
+    for slot in dead:
+        slot.clear()
+    os.write(connection, protocol.resend())  # what was read above
+    return Recovered(intents, refused)
+
+
+def _suspects(board: Scoreboard, requests: list[Request], dead: list[Slot], unasked: set[int]) -> dict[int, int]:
+    """Return how many workers have died at each of these requests, by unique number."""
+    before = board.suspects
+    deaths = {request.unique: before.get(request.unique, 0) for request in requests}
+    innocent = set(deaths)
+    for slot in dead:
+        if slot.words[Word.BUSY] == Busy.REQUEST and (
+            at := [request for request in requests if _served(slot, request)]
+        ):
+            # Two requests may look the same from here; the one with a history is the likelier.
+            culprit = max(at, key=lambda request: deaths[request.unique])
+            deaths[culprit.unique] += 1
+            innocent.discard(culprit.unique)
+    if any(slot.index in unasked and _was_idle(slot) for slot in dead):
+        # It died before it began: of what it had read, if anything, and that is what nobody else was at.
+        for unique in innocent:
+            deaths[unique] += 1
+    return deaths
+
+
+def _was_idle(slot: Slot) -> bool:
+    """Whether a worker had attached, so that it may have read a request, and was not at one."""
+    return bool(slot.words[Word.SERVING]) and slot.words[Word.BUSY] != Busy.REQUEST
+
+
+def _served(slot: Slot, request: Request) -> bool:
+    operation = OPERATIONS[slot.words[Word.OPERATION]]
+    node = slot.words[Word.NODE]
+    return request.opcode in _REQUESTS[operation] and node in (0, request.node)
+
+
+def _refuse(reader: Reader, board: Scoreboard, requests: list[Request], deaths: dict[int, int]) -> list[Refused]:
+    """Answer, and take out of `requests`, what has killed too many; remember the rest."""
+    refused = []
+    for request in [each for each in requests if deaths[each.unique] >= MOST_DEATHS]:
+        reader.refuse(request, errno.EIO)
+        requests.remove(request)
+        operation = next(verb for verb, opcodes in _REQUESTS.items() if request.opcode in opcodes)
+        refused.append(Refused(operation, request.node, deaths.pop(request.unique)))
+    board.suspects = {unique: count for unique, count in deaths.items() if count}
+    return refused
+
+
+def _pass_on(board: Scoreboard, requests: list[Request], dead: list[Slot]) -> int:
+    """Put the intents whose requests come again where the next workers look. Returns how many there are."""
+    left = [data for slot in dead if (data := slot.intent())]
+    count = len(left)
+    for index, data in board.recovered_intents():
+        if not _comes_again(data, requests):
+            board.drop_recovered(index)
+    kept = {data for _, data in board.recovered_intents()}
+    for data in left:
+        if data not in kept and _comes_again(data, requests):
+            board.add_recovered(data)
+    return count
+
+
+def _comes_again(data: bytes, requests: list[Request]) -> bool:
+    intent = Intent.unpack(data)
+    return any(_same(intent, request) for request in requests)
+
+
+def _same(intent: Intent, request: Request) -> bool:
+    opcodes = _REQUESTS[Change(intent.change).name.lower()]
+    return request.opcode in opcodes and (intent.directory, intent.name, intent.caller) == (
+        request.node,
+        request.name,
+        request.caller,
+    )

@@ -1,0 +1,64 @@
+"""A pool process whose workers fail when they are told to: `python -m appliance.fuse --pool-module` this one.
+
+What fails is a request for a name that says so, in whichever worker: NAME.die-before.ID and NAME.die-after.ID before
+and after the operation was carried out; NAME.die-after.2.ID only the first two times; NAME.hang.ID waits before
+it is carried out until the marker is taken away, and makes ID.reached. The daemon itself has no such thing in it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from appliance.fuse import pool, worker
+from appliance.fuse.operations import Operations
+from appliance.fuse.recovery import OPERATIONS
+
+MARKERS = "HOLDFAST_TEST_MARKERS"  # the variable with the directory of the markers: a byte for each death
+
+_HEALTHY = ("lookup", "getxattr")  # asked for in the course of other operations
+_ORDER = re.compile(rb"\.(die-before|die-after|hang)\.(?:(\d+)\.)?(\w+)$")
+
+
+def _faulty(verb: str) -> Callable[..., Any]:
+    healthy: Callable[..., Any] = getattr(Operations, f"op_{verb}")
+
+    def operation(self: Operations, *arguments: Any) -> Any:
+        names = [each for each in arguments if isinstance(each, bytes)]
+        order = next(filter(None, map(_ORDER.search, names)), None) if verb not in _HEALTHY else None
+        if order is None:
+            return healthy(self, *arguments)
+        kind, times, marker = order.groups()
+        path = Path(os.environ[MARKERS]) / os.fsdecode(marker)
+        if kind == b"die-before":
+            _die(path, times)
+        if kind == b"hang":
+            path.with_suffix(".reached").touch()
+            while path.exists():
+                time.sleep(0.01)
+        try:
+            return healthy(self, *arguments)
+        finally:
+            if kind == b"die-after":
+                _die(path, times)
+
+    return operation
+
+
+def _die(marker: Path, times: bytes | None) -> None:
+    with marker.open("ab") as file:
+        if times is None or file.tell() < int(times):
+            file.write(b".")
+            file.close()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    faulty = {f"op_{verb}": _faulty(verb) for verb in OPERATIONS}
+    vars(worker)["Operations"] = type("FaultyOperations", (Operations,), faulty)
+    pool.main()
