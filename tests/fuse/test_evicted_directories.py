@@ -53,7 +53,7 @@ def _expected(daemon: Daemon, witness: Witness) -> tuple[str, str, str]:
 
 
 def test_evicted_directory_knows_its_path(disk: Filesystem, own_daemon: Daemon) -> None:
-    witness = _deep_directory(own_daemon, disk, "evicted")
+    witness = _deep_directory(own_daemon, disk, "evicted-directories")
     for _ in range(3):
         drop_caches()
         assert _paths(own_daemon, witness) == _expected(own_daemon, witness)
