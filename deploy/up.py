@@ -47,8 +47,10 @@ def shell() -> int:
 
 
 def local_compose(nfs_port: int, api_port: int) -> Compose:
-    """Return the compose file for this machine's engine."""
-    variables = {"HOLDFAST_NFS_PORT": str(nfs_port), "HOLDFAST_API_BIND": f"127.0.0.1:{api_port}",
+    """Return the compose file for this machine's engine, and for this machine's own clients."""
+    # Docker's proxy, which brings in IPv6 from anywhere, gives its requests the address of the container's gateway;
+    # the demo's share lets that in as root.
+    variables = {"HOLDFAST_NFS_BIND": f"127.0.0.1:{nfs_port}", "HOLDFAST_API_BIND": f"127.0.0.1:{api_port}",
                  "HOLDFAST_SOURCES": _sources()}
     return Compose(Here(), str(CHECKOUT / "compose.yaml"), variables)
 
