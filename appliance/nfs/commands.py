@@ -53,8 +53,9 @@ async def complete(argv: Sequence[str], *, stdin: str = "", timeout: float = 60.
             env=ENVIRONMENT,
             start_new_session=True,
         )
-    except FileNotFoundError as error:
-        raise CommandError(f"{argv[0]} is not installed", "install nfs-kernel-server and util-linux") from error
+    except OSError as error:
+        hint = "install nfs-kernel-server and util-linux" if isinstance(error, FileNotFoundError) else ""
+        raise CommandError(f"{argv[0]} cannot be run: {error.strerror}", hint) from error
     try:
         output, errors = await asyncio.wait_for(process.communicate(stdin.encode()), timeout)
     except (TimeoutError, asyncio.CancelledError) as error:

@@ -32,9 +32,17 @@ class Guard:
         """The child's process id while it runs."""
         return self._child.pid if self._child else None
 
-    async def start(self) -> None:
-        """Start the child, wait until it is ready, and watch it from then on. Raises CommandError if it never was."""
-        await self._start_child()
+    async def start(self, *, patient: bool = False) -> None:
+        """Start the child, wait until it is ready, and watch it from then on.
+
+        Raises CommandError if it does not become ready, unless `patient`: then it is tried again, as if it had been.
+        """
+        try:
+            await self._start_child()
+        except CommandError as error:
+            if not patient:
+                raise
+            self.problem = error.message
         self._task = asyncio.create_task(self._watch(), name=f"guard of {self.spec.name}")
 
     async def stop(self) -> None:

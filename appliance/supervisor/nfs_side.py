@@ -28,7 +28,10 @@ class NfsSide:
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        """Mount nfsd and start the daemons, each after the one before is ready. Raises HoldfastError."""
+        """Mount nfsd and start the daemons, each after the one before is ready. Raises HoldfastError.
+
+        Where a supervisor before this one has left shares that are served, no late daemon is a reason to end them.
+        """
         async with AsyncExitStack() as stack:
             await in_thread(self.server.prepare)
             await in_thread(kernel_mounts.mount_pipefs)
@@ -40,7 +43,7 @@ class NfsSide:
             for spec in daemons(self._settings):
                 guard = Guard(spec, self._settings.ready_timeout)
                 stack.push_async_callback(guard.stop)
-                await guard.start()
+                await guard.start(patient=self._first.again)
                 self._guards.append(guard)
             self._stack = stack.pop_all()
 

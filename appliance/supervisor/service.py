@@ -107,8 +107,11 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         api = Guard(api_child(settings, listener), settings.ready_timeout)
         stack.push_async_callback(api.stop)
         # The API has no part in the shares' coming up, nor they in its.
-        starting = _background(stack, api.start())
-        await reconciler.reconcile()
+        starting = _background(stack, api.start(patient=first.again))
+        if first.again:
+            await reconciler.attempt()  # what is served goes on, whatever fails beside it
+        else:
+            await reconciler.reconcile()
         await starting
         for problem in await nfs_side.problems():
             _LOG.error("the NFS side is not as it should be", problem=problem)

@@ -45,10 +45,10 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def with_guard(of: ChildSpec, act: Callable[[Guard], Awaitable[None]]) -> None:
+def with_guard(of: ChildSpec, act: Callable[[Guard], Awaitable[None]], *, patient: bool = False) -> None:
     async def body() -> None:
         kept = guard(of)
-        await kept.start()
+        await kept.start(patient=patient)
         try:
             await act(kept)
         finally:
@@ -84,6 +84,22 @@ def test_a_child_that_dies_is_started_again(ready_file: Path) -> None:
         assert kept.pid not in (None, first)
 
     with_guard(spec(OPENS, str(ready_file)), act)
+
+
+def test_a_child_that_comes_late_is_waited_for_where_others_need_not_wait(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    late = "import os, sys; exec(sys.argv[2]) if os.path.exists(sys.argv[1] + '.now') else sys.exit(3)"
+
+    async def act(kept: Guard) -> None:
+        assert "status 3" in kept.problem
+        (tmp_path / "ready.now").touch()
+        await until(lambda: not kept.problem)
+        assert kept.pid is not None
+
+    with_guard(spec(late, str(ready), OPENS), act, patient=True)
+    (tmp_path / "ready.now").unlink()
+    with pytest.raises(CommandError):
+        with_guard(spec(late, str(ready), OPENS), act)
 
 
 def test_a_child_that_keeps_dying_is_tried_ever_later(tmp_path: Path) -> None:
@@ -221,6 +237,9 @@ def test_a_command_that_hangs_is_given_up() -> None:
         asyncio.run(run(["sleep", "60"], timeout=0.1))
 
 
-def test_a_command_that_is_not_installed() -> None:
-    with pytest.raises(CommandError, match="no-such-program is not installed"):
+def test_a_command_that_cannot_be_run(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no-such-program cannot be run: No such file or directory"):
         asyncio.run(run(["no-such-program"]))
+    (tmp_path / "data").touch()
+    with pytest.raises(CommandError, match="data cannot be run: Permission denied"):
+        asyncio.run(run([str(tmp_path / "data")]))
