@@ -116,8 +116,8 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         for problem in await nfs_side.problems():
             _LOG.error("the NFS side is not as it should be", problem=problem)
         _LOG.info("serving", shares=len(executor.served), failed=len(executor.faults))
-        _background(stack, checks.run())
-        _background(stack, canaries.run())
+        _endless(stack, checks.run(), "handle checks")
+        _endless(stack, canaries.run(), "canaries")
         await reconciler.run()
 
 
@@ -131,6 +131,16 @@ def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> async
 
     stack.push_async_callback(end)
     return task
+
+
+def _endless(stack: AsyncExitStack, work: Coroutine[Any, Any, None], what: str) -> None:
+    """Start a task that ends with the stack; nobody waits for it, so an end before that has to be told."""
+
+    def tell(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            _LOG.error("a part of the supervisor has ended", part=what, reason=repr(task.exception()))
+
+    _background(stack, work).add_done_callback(tell)
 
 
 def _api_listener(settings: Settings, first: FirstProcess) -> socket.socket:
