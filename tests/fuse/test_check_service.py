@@ -118,10 +118,10 @@ def test_every_handle_is_the_same_after(mode: str, source: Path, tmp_path: Path,
         assert set(report.counts) == {"same"}
         assert (workers(appliance) == before) == (mode in ("passive", "evict"))
         if mode == "remount":
-            withheld = [text for text in appliance.server.texts if "mountpoint=" in text]
-            assert appliance.server.texts[-1] not in withheld
+            withheld = ["mountpoint=" in text for text in appliance.server.texts[-2:]]
+            assert withheld == [True, False], "clients wait while the share is away, and no longer"
         assert (await view(appliance)).state.status == "ok"
-        assert (await view(appliance)).state.handles.samples == first.counts["same"]  # type: ignore[index]
+        assert (await view(appliance)).state.handles.samples == sum(report.counts.values())
 
     serve(tmp_path, source, body)
 
@@ -135,7 +135,8 @@ def test_samples_outlive_the_supervisor(source: Path, tmp_path: Path, watch: Jan
         assert len(kept) >= FILES // 2
         drop_caches()
         report = await appliance.check("a")
-        assert report.counts == {"same": len(kept)}
+        assert set(report.counts) == {"same"}
+        assert sum(report.counts.values()) >= len(kept)
 
     serve(tmp_path, source, sample)
 
@@ -217,7 +218,8 @@ def test_a_key_that_was_changed_on_purpose_is_no_drift(source: Path, tmp_path: P
         await appliance.desk.answer(RotateKey(name="a"))
         report = await appliance.check("a")
         total = sum(first.counts.values())
-        assert report.counts == {"same": 1, "revoked": total - 1}  # the root's handle has no generation
+        assert set(report.counts) == {"same", "revoked"}
+        assert sum(one.outcome == "revoked" for one in report.findings) == total - 1  # not the root, which has no key
         reply = await appliance.desk.answer(DecodeHandle(hex=handle.data.hex()))
         assert isinstance(reply, DecodedReply)
         assert (reply.decoded.verdict, reply.decoded.share) == ("revoked-key", "a")

@@ -15,7 +15,7 @@ from appliance.database import Database
 from appliance.events import Events
 from appliance.fuse.fd_store import NoFdStore
 from appliance.handles import CheckWanted, HandleCheckReport, Mode
-from appliance.model import Share
+from appliance.model import Client, Share
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor.canary import Canaries
@@ -78,7 +78,8 @@ class Appliance:
         self.executor.letting_go = let_go
 
     async def share(self, name: str, source: Path) -> None:
-        await self.desk.answer(CreateShare(share=Share(name=name, source=str(source))))
+        share = Share(name=name, source=str(source), clients=(Client(host="192.0.2.1"),))
+        await self.desk.answer(CreateShare(share=share))
 
     async def check(self, name: str, mode: Mode = "passive", **more: bool) -> HandleCheckReport:
         """Make a check and wait for its end."""

@@ -131,3 +131,10 @@ def test_what_is_expected_is_what_etab_will_hold() -> None:
     assert wanted == {("/exports", "127.0.0.0/8"), ("/exports/a", "127.0.0.0/8")}
     assert parse_etab(ETAB) == wanted | {("/exports", "::1/128")}
     assert parse_etab("") == frozenset()
+
+
+def test_a_share_that_is_withheld_is_exported_below_a_place_that_is_never_a_mount() -> None:
+    options = parse(render(ROOT, [Export(ROOT / "a", FSID, (OFFICE,), withheld=True)]))[1][1]["192.0.2.0/24"]
+    assert "mountpoint" not in options
+    assert "mountpoint=/proc/1" in options
+    assert f"fsid={FSID}" in options

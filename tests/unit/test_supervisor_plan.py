@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.fuse.codecs.choice import CodecChoice, Kind
-from appliance.model import Client
+from appliance.model import Client, Share
 from appliance.nfs.exports import Export
 from appliance.nfs.server import Exported
-from appliance.store import Fsid, Identity
+from appliance.settings import Settings
+from appliance.store import Fsid, Identity, ShareRecord
+from appliance.supervisor import reconciler
 from appliance.supervisor.plan import (
     Action,
     ApplyExports,
@@ -202,3 +204,13 @@ def test_from_anywhere_to_anywhere_in_one_plan(
     reached = carry_out(plan(goal, seen), seen)
     assert reached == observed(*after)
     assert plan(goal, reached) == []
+
+
+def test_a_share_that_is_checked_over_nfs_is_exported_to_ourselves_as_well() -> None:
+    share = Share(name="a", source="/srv/a", clients=(Client(host="127.0.0.1", access="rw"), Client(host="other")))
+    identity = Identity(Fsid(UUID(int=1)), CodecChoice(Kind.INO32), bytes(32))
+    records = [ShareRecord(share, identity, 0.0, 0.0)]
+    (export,) = reconciler.desired(Settings(), records, read_locally={"a"}).exports
+    assert [(client.address, client.access) for client in export.clients] == [("other", "ro"), ("127.0.0.1", "ro")]
+    (export,) = reconciler.desired(Settings(), records).exports
+    assert export.clients == share.clients
