@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
-import socket
-import struct
 
+from appliance.nfs import null_call
 from deploy.console import step
 from deploy.errors import DeployError
 from deploy.places import Place
@@ -19,7 +19,7 @@ What is written here is seen by NFS clients, and the other way round.
 """
 TRIED = "written-by-an-nfs-client"
 SIZE = 1 << 20
-XID = 0x686F6C64
+ANSWER_SECONDS = 60.0
 
 
 class RoundTripError(DeployError):
@@ -63,21 +63,10 @@ def try_with_kernel(place: Place, server: str, port: int, directory: str) -> Non
 def try_port(port: int) -> None:
     """Have the NFS server answer at a port of 127.0.0.1, for machines without an NFS client. Raises RoundTripError.
 
-    It is called by RPC's procedure 0, which every server has (RFC 5531, 12.1): the user-space NFS client of Debian's
-    packages (libnfs) speaks only versions that are off.
+    The user-space NFS client of Debian's packages (libnfs) speaks only versions that are off, hence the smallest call.
     """
-    # Record mark, xid, CALL, RPC version 2, program 100003 (NFS) version 4, procedure 0, no credentials, no verifier.
-    call = struct.pack(">11I", 1 << 31 | 40, XID, 0, 2, 100003, 4, 0, 0, 0, 0, 0)
-    # xid, REPLY, accepted, no verifier, success
-    accepted = struct.pack(">6I", XID, 1, 0, 0, 0, 0)
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-            connection.sendall(call)
-            reply = connection.recv(4 + len(accepted), socket.MSG_WAITALL)
-    except OSError as error:
-        raise RoundTripError(f"port {port} of 127.0.0.1 does not answer: {error}") from error
-    if reply[4:] != accepted:
-        raise RoundTripError(f"port {port} of 127.0.0.1 is not an NFS server's: it answered {reply.hex()}")
+    if not asyncio.run(null_call.answers(port, ANSWER_SECONDS, host="127.0.0.1")):
+        raise RoundTripError(f"no NFS server answers at port {port} of 127.0.0.1")
 
 
 def _compare(place: Place, path: str, data: bytes) -> None:
