@@ -19,6 +19,7 @@ from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 log = logging.getLogger(__name__)
 
 _PREFIX = "op_"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Boundary(pyfuse3.Operations):
@@ -28,19 +29,30 @@ class Boundary(pyfuse3.Operations):
     _slot: Slot
     before_request: Callable[[], None]
     wait_for_drain: Callable[[], None]
+    wait_for_room: Callable[[], bool]
 
     def __init_subclass__(cls) -> None:
         for number, verb in enumerate(OPERATIONS):
             setattr(cls, verb, _guard(number, verb, getattr(cls, _PREFIX + verb)))
 
     def attach(
-        self, board: Scoreboard, slot: Slot, before_request: Callable[[], None], wait_for_drain: Callable[[], None]
+        self,
+        board: Scoreboard,
+        slot: Slot,
+        before_request: Callable[[], None],
+        wait_for_drain: Callable[[], None],
+        wait_for_room: Callable[[], bool],
     ) -> None:
-        """Say where to record what is going on, what to do before each request, and how to wait for a drain's end."""
+        """Say where to record what is going on, and what to do before each request.
+
+        `wait_for_drain` returns when a drain has come to nothing, `wait_for_room` when removed files may
+        be gone; it is False if nothing was removed lately.
+        """
         self._board = board
         self._slot = slot
         self.before_request = before_request
         self.wait_for_drain = wait_for_drain
+        self.wait_for_room = wait_for_room
 
     async def forget(self, inode_list: object) -> None:
         """Nothing is remembered of an inode, so there is nothing to forget."""
@@ -68,7 +80,12 @@ def _guard(number: int, verb: str, operation: Callable[..., Any]) -> Callable[..
         node = arguments[which]
         self.begin(number, node if isinstance(node, int) else 0)
         try:
-            return operation(self, *arguments)
+            while True:
+                try:
+                    return operation(self, *arguments)
+                except OSError as error:
+                    if error.errno not in _FULL or not self.wait_for_room():
+                        raise
         except pyfuse3.FUSEError:
             raise
         except OSError as error:

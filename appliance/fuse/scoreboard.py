@@ -33,6 +33,7 @@ _SIZE = _RECOVERED + MAX_RECOVERED * INTENT_SIZE
 
 _DRAINING_WORD = 0
 _RECOVERED_WORD = 1
+_REMOVAL_WORD = 2
 _KEY = 64
 _LENGTH = struct.Struct("=I")
 
@@ -122,6 +123,15 @@ class Scoreboard:
     @draining.setter
     def draining(self, value: bool) -> None:
         self.words[_DRAINING_WORD] = int(value)
+
+    @property
+    def last_removal(self) -> int:
+        """When some inode has lost its last name, by time.monotonic_ns."""
+        return self.words[_REMOVAL_WORD]
+
+    @last_removal.setter
+    def last_removal(self, value: int) -> None:
+        self.words[_REMOVAL_WORD] = value
 
     def removal_counts(self, workers: int) -> memoryview:
         """Return how many nodes each of the first `workers` slots has announced as removed."""

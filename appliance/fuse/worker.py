@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 EXIT_DISCONNECTED = 3  # the connection ended: the share is unmounted
 AGE_SECONDS = 5.0
 _GATE_SECONDS = 0.0005
+_ROOM_SECONDS = 2
+_ROOM_CHECK_SECONDS = 0.05
 _ORPHAN_SECONDS = 20.0  # in which another pool process would have come
 
 # What passing operations on to the source takes. DAC_READ_SEARCH opens by handle; DAC_OVERRIDE because the kernel has
@@ -136,7 +138,13 @@ class _Worker:
             self._slot.words[Word.SERVING] = 1
 
         operations: Boundary = self._operations
-        operations.attach(self._board, self._slot, self._drop_removed, self._wait_for_drain)
+        operations.attach(
+            self._board,
+            self._slot,
+            self._drop_removed,
+            self._wait_for_drain,
+            self._wait_for_room,
+        )
         operations.init = connect  # type: ignore[method-assign]
         pyfuse3.init(operations, f"/dev/fd/{descriptor}", set())
 
@@ -169,6 +177,16 @@ class _Worker:
             time.sleep(_GATE_SECONDS)
             if time.monotonic() > patience and self._is_orphan():
                 os._exit(0)
+
+    def _wait_for_room(self) -> bool:
+        """Wait a moment if something was removed lately: its blocks are free only when the keeper has let go of it.
+
+        A caller who has removed it, and is told now that the filesystem is full, cannot know that.
+        """
+        if time.monotonic_ns() > self._board.last_removal + _ROOM_SECONDS * 1_000_000_000:
+            return False
+        time.sleep(_ROOM_CHECK_SECONDS)
+        return True
 
     @contextmanager
     def _housekeeping(self) -> Iterator[None]:
@@ -205,6 +223,7 @@ class _Worker:
     def last_name_goes(self, node: NodeId, descriptor: int) -> None:
         """Have the pool process keep the inode for as long as the kernel knows it: somebody may have it open."""
         keeper.hand_over(self._context.queue, node, descriptor)
+        self._board.last_removal = time.monotonic_ns()
 
     def last_name_gone(self, node: NodeId) -> None:
         """Tell the other workers to let go of the inode."""
