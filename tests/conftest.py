@@ -5,6 +5,7 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
+from tests.support.filesystems import KINDS
 from tests.support.tiers import OBSTACLES
 
 # How long an example takes says something of the machine and what else it has to do, nothing of the code.
@@ -20,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TIER",
         choices=sorted(OBSTACLES),
         help="fail at once instead of skipping when this machine cannot run the tier",
+    )
+    # Not in the tier's own conftest: pytest reads that too late for an option, unless the tier is named on its command.
+    parser.addoption(
+        "--filesystems",
+        default="ext4",
+        metavar="KIND,...",
+        help=f"what the FUSE tier is run on: all, or some of {', '.join(KINDS)} (default: ext4)",
     )
 
 

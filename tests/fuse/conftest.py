@@ -34,15 +34,6 @@ def work(watch: Janitor) -> Iterator[Path]:
         yield path
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--filesystems",
-        default="ext4",
-        metavar="KIND,...",
-        help=f"what the FUSE tier is run on: all, or some of {', '.join(KINDS)} (default: ext4)",
-    )
-
-
 def _chosen(config: pytest.Config) -> list[str]:
     wanted = config.getoption("--filesystems")
     kinds = list(KINDS) if wanted == "all" else wanted.split(",")

@@ -1,11 +1,15 @@
 """A skipped test has not passed, unless the README says that it does not run everywhere."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from deploy import checks
 from deploy.checks import Skipped, unnamed_skips
 from deploy.engine import kernel_version
+from deploy.paths import CHECKOUT
 from deploy.running import Running, forget, load, token_file
 
 REPORT = """<testsuites><testsuite>
@@ -37,3 +41,11 @@ def test_what_runs_is_remembered_with_a_private_token(monkeypatch: pytest.Monkey
     assert (token_file().read_text(), token_file().stat().st_mode & 0o777) == ("secret\n", 0o600)
     forget()
     assert load() is None
+
+
+def test_pytest_knows_what_it_is_told() -> None:
+    """Options of a tier's own conftest are unknown to a pytest that is not given the tier's directory."""
+    tiers = [option for option in checks.TIERS if option not in ("--require", "fuse", "vm")]
+    argv = (sys.executable, "-m", "pytest", *tiers, "--collect-only", "--quiet")
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
