@@ -6,6 +6,7 @@ A frozen filesystem is the real thing: whoever writes waits in state D and canno
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ from tests.support.daemon import Daemon, daemon
 from tests.support.faulty_pool import MARKERS
 from tests.support.filesystems import Filesystem, check_ext4, filesystem
 from tests.support.janitor import Janitor
-from tests.support.processes import kill, state
+from tests.support.processes import alive, kill, state
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(150)]
 
@@ -28,6 +29,7 @@ _WORKERS = 2
 _LIMIT = 6
 _PLACES = [f"place-{number}" for number in range(_LIMIT + 2)]
 _PATIENCE = 30.0
+_LONGEST_FROST = 100.0  # seconds
 _SLOW = r"storage slow: \w+ of node 0x[0-9a-f]+ for \d+ s; \d of \d workers wait"
 _FINE = "storage answers again"
 
@@ -69,12 +71,25 @@ def share(
 
 @contextmanager
 def frozen(storage: Filesystem) -> Iterator[None]:
-    """Let the filesystem take no writes."""
-    run("fsfreeze", "--freeze", storage.root)
-    try:
-        yield
-    finally:
-        run("fsfreeze", "--unfreeze", storage.root)
+    """Let the filesystem take no writes. Somebody else thaws it, also when this process is killed or hangs."""
+    gate, end = os.pipe()
+    root = os.open(storage.root, os.O_RDONLY)  # good as well when it is not mounted any more
+
+    def thaw() -> None:
+        os.close(end)
+        select.select([gate], [], [], _LONGEST_FROST)
+        run("fsfreeze", "--unfreeze", f"/proc/{os.getpid()}/fd/{root}")
+
+    with Child(thaw) as thawer:
+        os.close(gate)
+        run("fsfreeze", "--freeze", storage.root)
+        try:
+            yield
+        finally:
+            os.write(end, b".")  # the end of the file would not do: the clients have this descriptor as well
+            os.close(end)
+            thawer.result()
+            os.close(root)
 
 
 def _reads(running: Daemon) -> None:
@@ -191,7 +206,10 @@ def test_kills_while_storage_does_not_answer(share: Daemon, storage: Filesystem,
                 case "waiting worker":
                     kill(waiting)
                 case _:
-                    kill(next(pid for pid in share.workers if pid != waiting))
+                    other = next(pid for pid in share.workers if pid != waiting)
+                    kill(other)
+                    # It may take a request with it for as long as it has not ended, and that one would wait.
+                    _until(lambda: not alive(other), "a killed worker lives on")
             _in_time(partial(_reads, share))
             _until(lambda: len(share.workers) >= _WORKERS, "there are not enough workers")
             _in_time(partial(_reads, share))
