@@ -41,7 +41,8 @@ def test_handles_outlive_the_servers_power(client: Client) -> None:
             compose, _ = server.reconnect(vm, rest.token)
             for mode in ("passive", "evict"):
                 report = compose.run("exec", "-T", "holdfast", "holdfast", "check", "power", "--mode", mode)
-                assert _counts(report) == {"same": _count(sampled)}, report
+                assert set(_counts(report)) == {"same"}, report
+                assert _count(report) >= _count(sampled), report
             said = client.run(
                 """
                 before=$(stat -c %s /mnt/power/held)
