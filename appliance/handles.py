@@ -23,7 +23,7 @@ class CheckWanted(_View):
     mode: Mode = Field(
         default="passive",
         description="passive: as things are · evict: the kernel forgets the share's names and inodes first · workers: "
-        "all workers are replaced first · remount: the share is mounted anew first · nfs: through an NFS mount, as a "
+        "all workers are replaced first · remount: the share is mounted anew first · nfs: over NFS, as a "
         "client.",
     )
     force: bool = Field(

@@ -65,11 +65,9 @@ def _check(order: CheckOrder, stack: ExitStack) -> Answer:
     began = time.monotonic()
     access = order.share
     view = _view(access, stack)
-    nfs = order.nfs
     seen: View | NfsView = view
-    if nfs is not None:
-        root = stack.enter_context(over_nfs.mounted(access.name, nfs.port, Path(nfs.place)))
-        seen = NfsView(view, root, access.fsid)
+    if order.nfs is not None:
+        seen = stack.enter_context(over_nfs.connected(view, access.name, access.fsid, order.nfs))
     share = Share(str(access.fsid), key_id(access.key), frozenset(map(key_id, access.revoked)))
     dice = random.Random()  # noqa: S311 - which files are sampled is no secret
     pace = Pace()

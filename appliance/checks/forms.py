@@ -125,15 +125,11 @@ def of_client(handle: NativeHandle) -> NfsHandle | None:
     return parse_nfs(handle.data[_CLIENT_HEAD.size :][:size])
 
 
-def for_client(handle: NativeHandle, fsid: UUID, file_type: int) -> NativeHandle:
-    """Return the handle under which a Linux NFS client opens the file that has `handle` on a share's mount."""
-    root = fileid.node_of(handle) == 1
+def nfs_handle(handle: NativeHandle, fsid: UUID) -> bytes:
+    """Return the NFS file handle of the file that has `handle` on a share's mount."""
+    root = fileid.node_of(handle) == ROOT
     kind, rest = (_FILEID_ROOT, b"") if root else (handle.type, handle.data)
-    server = _KNFSD_HEAD.pack(_KNFSD_VERSION, 0, _UUID16, kind) + fsid.bytes + rest
-    node = fileid.node_of(handle)
-    data = _CLIENT_HEAD.pack(node >> 32, node & 0xFFFFFFFF, file_type, len(server)) + server
-    data += bytes(-len(data) % 4)
-    return NativeHandle(len(data) // 4, data)
+    return _KNFSD_HEAD.pack(_KNFSD_VERSION, 0, _UUID16, kind) + fsid.bytes + rest
 
 
 def root_handle() -> NativeHandle:

@@ -36,13 +36,6 @@ class ShareAccess(_Message):
     revoked: tuple[bytes, ...] = ()
 
 
-class OverNfs(_Message):
-    """Check through an NFS mount made at `place`."""
-
-    port: int
-    place: str
-
-
 class CheckOrder(_Message):
     """Check these samples, then bring their number to `capacity`."""
 
@@ -51,7 +44,8 @@ class CheckOrder(_Message):
     samples: tuple[Sample, ...]
     capacity: int
     evict: bool = False
-    nfs: OverNfs | None = None
+    nfs: int | None = None
+    """The port of the NFS server to check through, if it is to be."""
 
 
 class DecodeOrder(_Message):

@@ -1,41 +1,31 @@
-"""A share as a client sees it: through an NFS mount of its own, made inside the appliance.
-
-Only a process in a mount namespace of its own may do this: the mount ends with it, and nobody else can be held up by
-it. It is soft, so that a server that ends answers with an error instead of never.
-"""
+"""A share as a client sees it: the same questions as View's, and the handles travel as NFS file handles."""
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from uuid import UUID
 
-from appliance.checks import fileid, forms
-from appliance.checks.evidence import STALE, Answer, Evidence, Name, Opened, Refused
+from appliance.checks import fileid, forms, nfs4
+from appliance.checks.evidence import Answer, Evidence, Name, Opened, Refused
 from appliance.checks.samples import Sample
-from appliance.checks.view import View, errno_name, opened_mount
-from appliance.errors import KernelError, MountError
-from appliance.fuse.nodes import ROOT, NodeId
-from appliance.linux import handles, mounts
+from appliance.checks.view import View, errno_name
+from appliance.errors import MountError
+from appliance.fuse.nodes import ROOT, NodeId, Stale
 from appliance.linux.handles import NativeHandle
-from appliance.linux.statx import statx
 
 _ADDRESS = "127.0.0.1"
-# timeo is in tenths of a second. softerr: ETIMEDOUT instead of EIO. noac: what the server says now.
-_OPTIONS = "vers=4.2,addr={address},clientaddr={address},port={port},softerr,timeo=50,retrans=1,noac,nosharecache"
+_SECONDS = 30.0  # for one answer
 
 
 @dataclass(frozen=True)
 class NfsView:
-    """The same questions as View's; the handles travel as NFS file handles."""
+    """A share's source, and a session with the NFS server; `root` is the share's file handle."""
 
     local: View
-    nfs: int
-    """The NFS mount's root."""
+    session: nfs4.Session
+    root: bytes
     fsid: UUID
 
     def evidence(self, sample: Sample) -> Evidence:
@@ -66,31 +56,20 @@ class NfsView:
 
     def _through(self, sample: Sample) -> Answer:
         try:
-            handle = forms.for_client(sample.handle, self.fsid, sample.type)
-            descriptor = handles.open_by_handle(self.nfs, handle, os.O_PATH | os.O_NOFOLLOW)
-            try:
-                found = statx(descriptor)
-            finally:
-                os.close(descriptor)
+            found = self.session.attributes(forms.nfs_handle(sample.handle, self.fsid))
             node = NodeId(found.inode)  # the inode number that the mount shows is the node id
-            if node == ROOT:
-                native = handles.name_to_handle(self.local.source)
-            else:
-                native = self.local.codec.decode(node)
-                opened = self.local.behind(native)
-                native = opened.native if isinstance(opened, Opened) else native
-        except OSError as error:
+            native = self.local.expected_root if node == ROOT else self.local.codec.decode(node)
+        except (nfs4.NfsError, Stale) as error:
             return Refused(errno_name(error))
-        return Opened(native, found._replace(birth=0))
+        opened = self.local.behind(native)
+        return Opened(opened.native if isinstance(opened, Opened) else native, found)
 
     def _handle_at(self, path: bytes) -> forms.NfsHandle | None:
         try:
-            handle = handles.name_to_handle(self.nfs, path, 0 if path else handles.AT_EMPTY_PATH)
-        except OSError as error:
-            if errno_name(error) in ("ENOENT", "ENOTDIR", STALE):
-                return None
-            raise
-        return forms.of_client(handle)
+            handle = self.session.look_up(path.split(b"/") if path else (), self.root)
+        except nfs4.NfsError:
+            return None  # it has changed under our hands; what opens is what counts
+        return forms.parse_nfs(handle)
 
 
 def _agree(mount: Opened, native: Opened) -> bool:
@@ -99,24 +78,11 @@ def _agree(mount: Opened, native: Opened) -> bool:
 
 
 @contextmanager
-def mounted(share: str, port: int, place: Path) -> Iterator[int]:
-    """Mount a share over NFS in a new mount namespace of this process, and give a descriptor of its root.
-
-    Raises KernelError if this kernel has no NFS client, MountError if the server refuses.
-    """
-    mounts.unshare(mounts.CLONE_NEWNS)
-    mounts.set_propagation("/", mounts.MS_REC | mounts.MS_PRIVATE)
-    place.mkdir(parents=True, exist_ok=True)
+def connected(view: View, share: str, fsid: UUID, port: int) -> Iterator[NfsView]:
+    """Give a view of a share through the NFS server on this machine. Raises MountError if it does not let us in."""
     try:
-        options = _OPTIONS.format(address=_ADDRESS, port=port)
-        flags = mounts.MS_RDONLY | mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
-        mounts.mount(f"{_ADDRESS}:/{share}", place, "nfs4", flags, options)
+        with nfs4.connected(_ADDRESS, port, _SECONDS) as session:
+            root = session.look_up([share.encode()])
+            yield NfsView(view, session, root, fsid)
     except OSError as error:
-        if error.errno == errno.ENODEV:
-            raise KernelError("the kernel has no NFS client", "on the host: modprobe nfs", code="no-nfs") from error
-        raise MountError(f"the share cannot be mounted over NFS here: {error.strerror}") from error
-    try:
-        with opened_mount(place) as root:
-            yield root
-    finally:
-        mounts.umount(place, mounts.MNT_DETACH)
+        raise MountError(f"the share cannot be reached over NFS: {error.strerror or error}") from error

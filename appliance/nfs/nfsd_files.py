@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from appliance.nfs.commands import complete, run
+from appliance.nfs.commands import complete, failure, run
 
 
 class NfsdFiles:
@@ -29,7 +29,10 @@ class NfsdFiles:
         """Return the texts of the files of this name in the directories of a directory; raises CommandError."""
         # A client may go while it is looked at: cat then complains, and find passes its status on.
         argv = ["find", str(self._root / directory), "-name", name, "-exec", "cat", "--", "{}", ";"]
-        return (await complete(argv, timeout=self._timeout)).output
+        done = await complete(argv, timeout=self._timeout)
+        if done.status != 0 and not done.output:
+            raise failure(argv, done.complaint)
+        return done.output
 
     async def write(self, name: str, text: str) -> None:
         """Write a file in one write(2); raises CommandError."""

@@ -15,7 +15,8 @@ from appliance.supervisor.executor import Executor
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.threads import in_thread
 
-_SUPERBLOCK = re.compile(r'superblock: "([0-9a-f]+):([0-9a-f]+):\d+"')
+# The kernel writes the inode number as a signed one, and half of our node ids are negative then.
+_SUPERBLOCK = re.compile(r'superblock: "([0-9a-f]+):([0-9a-f]+):-?\d+"')
 
 
 class CheckModes:

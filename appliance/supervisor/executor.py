@@ -165,6 +165,13 @@ class Executor:
             self.served[wanted.name] = share
             self.faults.pop(wanted.name, None)
 
+    async def withdraw(self, name: str, *, revoke: bool) -> None:
+        """Unmount a share; raises MountError if it is in use, unless what its clients hold may be taken from them."""
+        await self.letting_go(name)
+        if not revoke:
+            await self.served[name].unmount()
+        await self.release(name, clients=revoke)
+
     async def release(self, name: str, *, clients: bool) -> None:
         """Unmount a share and end its workers. `clients` also ends the state that NFS clients have on it."""
         share = self.served[name]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from appliance.check_store import CheckStore
-from appliance.checks.messages import Checked, CheckOrder, Found, OverNfs, Progress
+from appliance.checks.messages import Checked, CheckOrder, Found, Progress
 from appliance.checks.outcomes import Outcome
 from appliance.checks.samples import Sample
 from appliance.control_checks import (
@@ -189,13 +189,12 @@ class HandleChecks:
             record = await in_thread(lambda: self._store.share(share))
             reached = access(self._settings, self._executor, share)
             revoked = await in_thread(lambda: self._store.revoked_keys(record.identity.fsid))
-            nfs = OverNfs(port=self._settings.nfs_port, place=str(self._settings.run_dir / "loopback" / share))
             order = CheckOrder(
                 share=reached.model_copy(update={"revoked": revoked}),
                 samples=tuple(await in_thread(lambda: self._samples(share, str(reached.fsid)))),
                 capacity=self._settings.check_samples,
                 evict=wanted.mode == "evict",
-                nfs=nfs if wanted.mode == "nfs" else None,
+                nfs=self._settings.nfs_port if wanted.mode == "nfs" else None,
             )
             async for answer in checker.ask(order, self._settings.check_patience):
                 match answer:

@@ -64,7 +64,7 @@ class Reconciler:
         try:
             await self.reconcile()  # the kernel lets go of the share, and is given no answer about it
             async with self._lock:
-                await self._executor.release(name, clients=revoke)
+                await self._executor.withdraw(name, revoke=revoke)
         finally:
             self._withheld.discard(name)
             await self.reconcile()

@@ -121,6 +121,11 @@ class ServedShare:
         self._start_pool()
         self._mounted_keep()
 
+    async def unmount(self) -> None:
+        """Unmount, unless somebody uses the mount for longer than a moment. Raises MountError, and goes on then."""
+        if self._mounted:
+            await _unmount(self._mounted, _BUSY_SECONDS)
+
     async def replace_workers(self, timeout: float) -> None:
         """End all workers and start as many new ones. Raises MountError if they do not serve in time."""
         await self.resize(self.wanted)

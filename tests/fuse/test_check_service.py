@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import struct
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -279,6 +280,24 @@ def test_a_remount_is_refused_while_clients_hold_state(source: Path, tmp_path: P
         assert appliance.server.released == []
         assert (await appliance.check("a", "remount", force=True)).state == "done"
         assert appliance.server.released == [appliance.settings.exports_dir / "a"]
+
+    serve(tmp_path, source, body)
+
+
+def test_a_mount_in_use_stays_as_it_is(source: Path, tmp_path: Path, watch: Janitor) -> None:
+    async def body(appliance: Appliance) -> None:
+        path = appliance.settings.exports_dir / "a/d1"
+        holder = subprocess.Popen(["sleep", "1000"], cwd=path)  # as a client's open does, unseen by nfsd's list
+        try:
+            report = await appliance.check("a", "remount")
+            assert (report.state, "in use" in report.reason) == ("failed", True)
+            assert os.path.ismount(appliance.settings.exports_dir / "a")
+            assert "mountpoint=" not in appliance.server.texts[-1]
+            assert (path / "f1").exists()
+        finally:
+            holder.kill()
+            holder.wait()
+        assert (await appliance.check("a", "remount")).state == "done"
 
     serve(tmp_path, source, body)
 

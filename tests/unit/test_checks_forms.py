@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from uuid import UUID
 
 import pytest
@@ -31,14 +32,15 @@ def test_a_knfsd_handle() -> None:
 def test_what_a_client_holds_has_the_servers_handle_in_it(node: int, generation: int, fsid: UUID, kind: int) -> None:
     handle = fileid.encode(NodeId(node), generation)
     assert (fileid.node_of(handle), fileid.generation_of(handle)) == (node, generation)
-    held = forms.for_client(handle, fsid, kind)
-    assert held.type * 4 == len(held.data)
-    assert forms.of_client(held) == NfsHandle(fsid, handle)
+    server = forms.nfs_handle(handle, fsid)
+    # As fs/nfs/export.c writes it: fileid, type, struct nfs_fh.
+    data = struct.pack("=IIIH", node >> 32, node & 0xFFFFFFFF, kind, len(server)) + server
+    data += bytes(-len(data) % 4)
+    assert forms.of_client(NativeHandle(len(data) // 4, data)) == NfsHandle(fsid, handle)
 
 
 def test_the_roots_handle_has_no_inode_in_it() -> None:
-    held = forms.for_client(forms.root_handle(), FSID, 0o040000)
-    assert forms.of_client(held) == NfsHandle(FSID, None)
+    assert forms.parse_nfs(forms.nfs_handle(forms.root_handle(), FSID)) == NfsHandle(FSID, None)
 
 
 def test_bare_bytes_may_be_of_a_mount_or_of_a_source() -> None:

@@ -165,7 +165,7 @@ def test_states_of_clients_are_counted_by_filesystem() -> None:
     # As nfsd of Linux 6.12 writes them.
     text = (
         '- 0x010: { type: open, access: rw, deny: --, superblock: "00:2f:21", filename: "share/f" }\n'
-        '- 0x011: { type: lock, superblock: "00:2f:21", filename: "share/f", owner: "lock id:x" }\n'
+        '- 0x011: { type: lock, superblock: "00:2f:-5812675194988396608", filename: "share/f", owner: "lock id:x" }\n'
         '- 0x012: { type: deleg, access: r, superblock: "00:30:21", filename: "other/f" }\n'
     )
     assert (count_states(text, (0, 0x2F)), count_states(text, (0, 0x30)), count_states(text, None)) == (2, 1, 0)
