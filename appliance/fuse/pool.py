@@ -59,7 +59,7 @@ class Pool:
         self._stopping = False
         self._disconnected = False
         self._resend_due = False
-        self._unasked: set[int] = set()  # slots of those who ended by themselves, since the last recovery
+        self._unasked: dict[int, recovery.Death] = {}  # slots of those whom nobody here has ended since a recovery
         self._refill_at: float | None = None
         self._next_poke = time.monotonic() + _POKE_SECONDS
         self._next_look = time.monotonic()
@@ -189,7 +189,7 @@ class Pool:
         reason = _reason(status)
         log.info("worker %d of %s ended: %s", pid, self._config.name, reason)
         self._deaths += 1
-        self._unasked.add(dead.worker.slot.index)
+        self._unasked[dead.worker.slot.index] = recovery.Death.of(status)
         self._tell(pool_events.WorkerDied(pid, reason))
         served = bool(dead.worker.slot.words[Word.REQUESTS])
         if delay := self._backoff.after_death(time.monotonic(), served=served):

@@ -6,15 +6,18 @@ with what the dead have left on the scoreboard:
 - An intent is passed on to the next workers if its request comes again, and forgotten otherwise: then its answer had
   been sent already, and the next request that looks the same is another one.
 - A request that a worker was at when it died is suspect. One that three workers have died at is answered with EIO,
-  so that it does not kill the next ones as well, and the rest of the share goes on.
+  so that it does not kill the next ones as well, and the rest of the share goes on. SIGKILL comes from outside: from
+  somebody to whom the request does not matter, or from the kernel, which is out of memory. It takes many of those.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from appliance.fuse import protocol
 from appliance.fuse.intents import Change, Intent
@@ -22,6 +25,7 @@ from appliance.fuse.requests import Opcode, Reader, Request
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 
 MOST_DEATHS = 3
+MOST_KILLS = 30
 
 # Each operation of the workers, and the requests in whose course it is called. The number of an operation on the
 # scoreboard is its index here.
@@ -58,6 +62,19 @@ _REQUESTS: dict[str, tuple[Opcode, ...]] = {
 OPERATIONS = tuple(_REQUESTS)
 
 
+class Death(Enum):
+    """How a worker came to end."""
+
+    KILLED = "by SIGKILL"
+    CRASHED = "of itself"
+
+    @classmethod
+    def of(cls, status: int) -> Death:
+        """Tell by the status that wait(2) gives."""
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return cls.KILLED if killed else cls.CRASHED
+
+
 @dataclass(frozen=True)
 class Refused:
     """A request that was answered with EIO because workers died at it."""
@@ -75,16 +92,18 @@ class Recovered:
     refused: list[Refused]
 
 
-def recover(connection: int, reader: Reader, board: Scoreboard, dead: Iterable[Slot], unasked: set[int]) -> Recovered:
+def recover(
+    connection: int, reader: Reader, board: Scoreboard, dead: Iterable[Slot], unasked: Mapping[int, Death]
+) -> Recovered:
     """Have the requests of the dead sent again, once it is known what to do with each. Raises OSError at the end.
 
-    `dead` are the slots of ended workers, which are cleared; `unasked` are the indexes of those among them that
-    ended by themselves. No worker may serve the connection.
+    `dead` are the slots of ended workers, which are cleared; `unasked` tells by index of those among them that
+    nobody here has ended. No worker may serve the connection.
     """
     os.write(connection, protocol.resend())
     requests = reader.read_resent()
     dead = list(dead)
-    refused = _refuse(reader, board, requests, _suspects(board, requests, dead, unasked))
+    refused = _refuse(reader, board, requests, *_suspects(board, requests, dead, unasked))
     intents = _pass_on(board, requests, dead)
     for slot in dead:
         slot.clear()
@@ -92,24 +111,31 @@ def recover(connection: int, reader: Reader, board: Scoreboard, dead: Iterable[S
     return Recovered(intents, refused)
 
 
-def _suspects(board: Scoreboard, requests: list[Request], dead: list[Slot], unasked: set[int]) -> dict[int, int]:
-    """Return how many workers have died at each of these requests, by unique number."""
+def _suspects(
+    board: Scoreboard, requests: list[Request], dead: list[Slot], unasked: Mapping[int, Death]
+) -> tuple[dict[int, int], set[int]]:
+    """Return how many workers have died at each of these requests, by unique number, and at which one crashed now."""
     before = board.suspects
     deaths = {request.unique: before.get(request.unique, 0) for request in requests}
-    innocent = set(deaths)
+    innocent, crashed = set(deaths), set()
     for slot in dead:
         if slot.words[Word.BUSY] == Busy.REQUEST and (
             at := [request for request in requests if _served(slot, request)]
         ):
             # Two requests may look the same from here; the one with a history is the likelier.
-            culprit = max(at, key=lambda request: deaths[request.unique])
-            deaths[culprit.unique] += 1
-            innocent.discard(culprit.unique)
-    if any(slot.index in unasked and _was_idle(slot) for slot in dead):
+            culprit = max(at, key=lambda request: deaths[request.unique]).unique
+            deaths[culprit] += 1
+            innocent.discard(culprit)
+            if unasked.get(slot.index) is Death.CRASHED:
+                crashed.add(culprit)
+    idle = [unasked[slot.index] for slot in dead if slot.index in unasked and _was_idle(slot)]
+    if idle:
         # It died before it began: of what it had read, if anything, and that is what nobody else was at.
         for unique in innocent:
             deaths[unique] += 1
-    return deaths
+        if Death.CRASHED in idle:
+            crashed |= innocent
+    return deaths, crashed
 
 
 def _was_idle(slot: Slot) -> bool:
@@ -123,10 +149,13 @@ def _served(slot: Slot, request: Request) -> bool:
     return request.opcode in _REQUESTS[operation] and node in (0, request.node)
 
 
-def _refuse(reader: Reader, board: Scoreboard, requests: list[Request], deaths: dict[int, int]) -> list[Refused]:
+def _refuse(
+    reader: Reader, board: Scoreboard, requests: list[Request], deaths: dict[int, int], crashed: set[int]
+) -> list[Refused]:
     """Answer, and take out of `requests`, what has killed too many; remember the rest."""
     refused = []
-    for request in [each for each in requests if deaths[each.unique] >= MOST_DEATHS]:
+    limits = {request.unique: MOST_DEATHS if request.unique in crashed else MOST_KILLS for request in requests}
+    for request in [each for each in requests if deaths[each.unique] >= limits[each.unique]]:
         reader.refuse(request, errno.EIO)
         requests.remove(request)
         operation = next(verb for verb, opcodes in _REQUESTS.items() if request.opcode in opcodes)

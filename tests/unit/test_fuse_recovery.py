@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import struct
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from appliance.fuse.intents import Change, Intent
 from appliance.fuse.nodes import NodeId
-from appliance.fuse.recovery import MOST_DEATHS, OPERATIONS, Recovered, Refused, recover
+from appliance.fuse.recovery import MOST_DEATHS, MOST_KILLS, OPERATIONS, Death, Recovered, Refused, recover
 from appliance.fuse.requests import Opcode, Reader
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 
@@ -71,8 +72,8 @@ def dead_at(board: Scoreboard, operation: str, node: int = _DIRECTORY, intent: I
     return slot
 
 
-def recovered(connection: int, board: Scoreboard, *dead: Slot) -> Recovered:
-    return recover(connection, Reader(connection), board, dead, {slot.index for slot in dead})
+def recovered(connection: int, board: Scoreboard, *dead: Slot, how: Death = Death.CRASHED) -> Recovered:
+    return recover(connection, Reader(connection), board, dead, {slot.index: how for slot in dead})
 
 
 def test_an_intent_is_passed_on_when_its_request_comes_again(connection: tuple[int, Kernel], board: Scoreboard) -> None:
@@ -127,6 +128,25 @@ def test_a_request_that_kills_is_refused_and_its_neighbour_is_not(
     assert found.refused == [Refused("read", _DIRECTORY, MOST_DEATHS)]
     assert kernel.answers() == [(22, errno.EIO)]
     assert board.suspects == {}
+
+
+def test_who_is_killed_from_outside_is_no_witness_against_a_request_for_long(
+    connection: tuple[int, Kernel], board: Scoreboard
+) -> None:
+    descriptor, kernel = connection
+    for death in range(1, MOST_KILLS + 1):
+        kernel.queue(Opcode.WRITE, 22)
+        found = recovered(descriptor, board, dead_at(board, "write"), how=Death.KILLED)
+        assert found.refused == ([] if death < MOST_KILLS else [Refused("write", _DIRECTORY, MOST_KILLS)])
+
+
+@pytest.mark.parametrize(
+    ("status", "death"),
+    [(signal.SIGKILL, Death.KILLED), (signal.SIGSEGV, Death.CRASHED), (signal.SIGABRT | 128, Death.CRASHED),
+     (1 << 8, Death.CRASHED), (0, Death.CRASHED)],
+)
+def test_deaths_are_told_apart(status: int, death: Death) -> None:
+    assert Death.of(status) is death
 
 
 def test_deaths_at_other_requests_are_not_added_up(connection: tuple[int, Kernel], board: Scoreboard) -> None:
