@@ -1,6 +1,7 @@
 """The container is restarted and killed under a client's load: it dies at once, and afterwards the client goes on."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_a_restart_is_seen_as_a_pause(client: Client) -> None:
     assert re.search(r"\d+ operations", said)
 
 
-def test_a_kill_is_seen_as_a_pause_and_takes_seconds(client: Client) -> None:
+def test_a_kill_is_seen_as_a_pause(client: Client, record_property: Callable[[str, object], None]) -> None:
     said = client.run(
         _HOLD.format(seconds=60)
         + """
@@ -52,9 +53,10 @@ def test_a_kill_is_seen_as_a_pause_and_takes_seconds(client: Client) -> None:
         + _LET_GO,
         timeout=800,
     )
-    # The deadlock that this is about lasts until the next boot; emulated processors take their time for the rest.
-    assert all(int(seconds) <= 30 for seconds in re.findall(r"died in (\d+) s", said)), said
-    assert len(re.findall(r"died in", said)) == 3
+    # The deadlock that this is about lasts until the next boot; how long the rest takes is the machine's business.
+    died = re.findall(r"died in (\d+) s", said)
+    assert len(died) == 3, said
+    record_property("died", f"after docker kill under load the container was gone in {', '.join(died)} s")
     assert re.search(r"\d+ lines", said)
     assert re.search(r"\d+ operations", said)
 
