@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).parent
-READY_SECONDS = 180
+PATIENCE_SECONDS = 300
 STORMS = 2
 
 
@@ -34,7 +34,7 @@ def container() -> str:
 
 def await_ready() -> None:
     """Wait until every share is served and exported."""
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             with urllib.request.urlopen(f"{os.environ['HOLDFAST_URL']}/readyz", timeout=10):  # noqa: S310 - our own
@@ -52,7 +52,7 @@ def api(method: str, path: str, body: object = None) -> None:
     request = urllib.request.Request(  # noqa: S310 - our own address
         os.environ["HOLDFAST_URL"] + path, data, headers, method=method
     )
-    with urllib.request.urlopen(request, timeout=60):  # noqa: S310
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS):  # noqa: S310
         pass
 
 
