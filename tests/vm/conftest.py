@@ -33,7 +33,7 @@ findmnt --types nfs4 /mnt/share > /dev/null || { echo 'the share is not mounted'
 compose() { HOLDFAST_API_BIND=${HOLDFAST_URL#http://} docker compose --file /root/holdfast/compose.yaml "$@"; }
 container() { compose ps --all --quiet holdfast; }
 api() {
-    curl --silent --show-error --fail-with-body --max-time 60 --request "$1" "$HOLDFAST_URL$2" \
+    curl --silent --show-error --fail-with-body --max-time 180 --request "$1" "$HOLDFAST_URL$2" \
         --header "Authorization: Bearer $HOLDFAST_TOKEN" ${3:+--json "$3"}
 }
 await() {  # SECONDS COMMAND...: until the command succeeds
