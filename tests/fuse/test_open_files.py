@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import mmap
 import os
 import random
@@ -100,24 +101,31 @@ def test_large_write_in_progress(kill: Callable[[Daemon], None], own_daemon: Dae
     blocks = 40 if kill is _pool and disk.kind != "ext4" else 150  # it takes long
     name = f"large-{kill.__name__}"
 
-    def write() -> str:
-        digest = hashlib.sha256()
-        with open(own_daemon.mountpoint / name, "wb", buffering=0) as file:
-            for number in range(blocks):
-                block = data[number:] + data[:number]
-                assert file.write(block) == len(block)
-                digest.update(block)
-            os.fsync(file.fileno())
-        return digest.hexdigest()
+    def block(number: int) -> bytes:
+        return data[number:] + data[:number]
 
-    kills = 0
+    enough, stop = os.pipe()
+
+    def write() -> str:
+        """Write each block in turn, over and over, until it was disturbed enough."""
+        last: dict[int, int] = {}
+        with open(own_daemon.mountpoint / name, "wb", buffering=0) as file:
+            for number in itertools.count():
+                if number >= blocks and select.select([enough], [], [], 0)[0]:
+                    break
+                last[number % blocks] = number
+                assert os.pwrite(file.fileno(), block(number), number % blocks * len(data)) == len(data)
+            os.fsync(file.fileno())
+        return hashlib.sha256(b"".join(block(last[place]) for place in range(blocks))).hexdigest()
+
     with Child(write) as child:
-        while not child.ended:
+        for _ in range(12):
             kill(own_daemon)
-            kills += 1
             time.sleep(0.1)  # let it get on, too
+        os.write(stop, b".")
         expected = child.result()
-    assert kills > 2, "the write was over before it could be disturbed"
+    os.close(enough)
+    os.close(stop)
     for top in (own_daemon.mountpoint, disk.source):
         with open(top / name, "rb") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == expected
