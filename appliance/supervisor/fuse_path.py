@@ -50,8 +50,9 @@ class FuseMount:
 
     def unmount(self, *, lazy: bool) -> None:
         """Unmount and take the mount point away, so that nobody takes the empty directory for the share."""
-        self._store.drop(_entry(self._name))  # it is not for a successor any more, however this ends
         self._connection.unmount(lazy=lazy)
+        # Not before: a mount that is in use goes on, and has to outlive this process as it did until now.
+        self._store.drop(_entry(self._name))
         with contextlib.suppress(FileNotFoundError):
             self._connection.mountpoint.rmdir()
 

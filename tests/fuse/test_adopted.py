@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from appliance.errors import MountError
 from appliance.fuse.connection import Connection
 from appliance.fuse.fd_store import Held
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolReady, PoolStatus
 from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.source import Source
+from appliance.supervisor.fuse_path import FuseDataPath
 from tests.support.children import Child
 from tests.support.filesystems import Filesystem
 
@@ -161,3 +163,36 @@ def test_a_successor_starts_the_pool_process_that_had_died_before(owner: Owner) 
     assert owner.status(PoolReady)
     with Child(lambda: path.write_bytes(b"served")) as client:
         assert client.result() == 6
+
+
+def test_a_mount_that_is_in_use_is_still_kept_for_a_successor(disk: Filesystem, work: Path) -> None:
+    store = Memory()
+    mountpoint = work / f"{disk.kind}.in-use"
+    source = Source.open(disk.source)
+    source.close()
+    mounted = FuseDataPath(store, {}).mount("in-use", disk.source, source.codec, mountpoint)
+    pool = mounted.pool(PoolOptions(workers=2, table=str(work / f"{disk.kind}.in-use.db")), bytes(32))
+    pool.start()
+    entered, enter = os.pipe()
+
+    def stay() -> None:
+        """Have a working directory on the mount until killed."""
+        os.chdir(mountpoint)
+        os.write(enter, b".")
+        time.sleep(100)
+
+    try:
+        mounted.keep("described")
+        with Child(stay):
+            os.read(entered, 1)
+            with pytest.raises(MountError):
+                mounted.unmount(lazy=False)
+            assert FuseDataPath(store, store.held).kept() == {"in-use": "described"}
+        mounted.unmount(lazy=False)
+        assert FuseDataPath(store, store.held).kept() == {}
+    finally:
+        mounted.unmount(lazy=True)
+        pool.close()
+        mounted.close()
+        os.close(entered)
+        os.close(enter)
