@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from appliance.control_checks import CheckAnswer, CheckRequest
 from appliance.errors import HoldfastError, RequestError
+from appliance.frozen import Frozen
 from appliance.handles import HandleHealth
 from appliance.model import Share, ShareChanges
 
@@ -20,11 +21,7 @@ MAX_MESSAGE = 1024 * 1024  # bytes of one line; far above the largest share
 Status = Literal["ok", "starting", "degraded", "unhealthy", "failed", "disabled"]
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class WorkerView(_Message):
+class WorkerView(Frozen):
     """One worker process of a share, as it was when it was asked."""
 
     pid: int = Field(description="Process id in the container.")
@@ -36,7 +33,7 @@ class WorkerView(_Message):
     cache_misses: int = Field(description="Requests that had to open their file by handle.")
 
 
-class HandleTable(_Message):
+class HandleTable(Frozen):
     """The table of handles of a share whose filesystem's handles do not fit into node ids, such as tmpfs."""
 
     entries: int = Field(description="Inodes in the table: all that clients were ever shown. It never shrinks.")
@@ -44,7 +41,7 @@ class HandleTable(_Message):
     bytes: int = Field(description="Size of the table on the state volume, in bytes.")
 
 
-class ShareState(_Message):
+class ShareState(Frozen):
     """How a share is doing."""
 
     status: Status = Field(
@@ -67,7 +64,7 @@ class ShareState(_Message):
     handles: HandleHealth = Field(default=HandleHealth(), description="What checks say of the handles given out.")
 
 
-class NfsPaths(_Message):
+class NfsPaths(Frozen):
     """What clients put behind `SERVER:`."""
 
     v4: str = Field(description="Path for NFSv4 clients: mount SERVER:PATH.", examples=["/projects"])
@@ -84,7 +81,7 @@ class ShareView(Share):
     state: ShareState = Field(description="How the share is doing.")
 
 
-class Readiness(_Message):
+class Readiness(Frozen):
     """Whether every enabled share is mounted, served and exported, and the NFS server is up."""
 
     ready: bool = Field(description="Whether all is as it should be.")
@@ -94,27 +91,27 @@ class Readiness(_Message):
     problems: tuple[str, ...] = Field(default=(), description="What is not as it should be.")
 
 
-class ListShares(_Message):
+class ListShares(Frozen):
     """Ask for all shares."""
 
     op: Literal["list-shares"] = "list-shares"
 
 
-class GetShare(_Message):
+class GetShare(Frozen):
     """Ask for one share."""
 
     op: Literal["get-share"] = "get-share"
     name: str
 
 
-class CreateShare(_Message):
+class CreateShare(Frozen):
     """Add a share."""
 
     op: Literal["create-share"] = "create-share"
     share: Share
 
 
-class UpdateShare(_Message):
+class UpdateShare(Frozen):
     """Change a share."""
 
     op: Literal["update-share"] = "update-share"
@@ -122,54 +119,54 @@ class UpdateShare(_Message):
     changes: ShareChanges
 
 
-class DeleteShare(_Message):
+class DeleteShare(Frozen):
     """Remove a share."""
 
     op: Literal["delete-share"] = "delete-share"
     name: str
 
 
-class RotateKey(_Message):
+class RotateKey(Frozen):
     """Make all handles that were given out for a share stale."""
 
     op: Literal["rotate-key"] = "rotate-key"
     name: str
 
 
-class GetReadiness(_Message):
+class GetReadiness(Frozen):
     """Ask whether the appliance serves all it should."""
 
     op: Literal["get-readiness"] = "get-readiness"
 
 
-class ShareReply(_Message):
+class ShareReply(Frozen):
     """One share."""
 
     kind: Literal["share"] = "share"
     share: ShareView
 
 
-class SharesReply(_Message):
+class SharesReply(Frozen):
     """All shares, by name."""
 
     kind: Literal["shares"] = "shares"
     shares: tuple[ShareView, ...]
 
 
-class ReadinessReply(_Message):
+class ReadinessReply(Frozen):
     """The answer to GetReadiness."""
 
     kind: Literal["readiness"] = "readiness"
     readiness: Readiness
 
 
-class Done(_Message):
+class Done(Frozen):
     """It was done, and there is nothing to tell."""
 
     kind: Literal["done"] = "done"
 
 
-class Failure(_Message):
+class Failure(Frozen):
     """It was not done, and nothing has changed."""
 
     kind: Literal["failure"] = "failure"

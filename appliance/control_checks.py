@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from appliance.events import Event
+from appliance.frozen import Frozen
 from appliance.handles import CheckWanted, DecodedHandle, HandleCheck, HandleCheckReport, HandleHealth
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StartCheck(_Message):
+class StartCheck(Frozen):
     """Begin a check of a share's handles."""
 
     op: Literal["start-check"] = "start-check"
@@ -22,14 +19,14 @@ class StartCheck(_Message):
     wanted: CheckWanted
 
 
-class ListChecks(_Message):
+class ListChecks(Frozen):
     """Ask for a share's checks."""
 
     op: Literal["list-checks"] = "list-checks"
     name: str
 
 
-class GetCheck(_Message):
+class GetCheck(Frozen):
     """Ask for one check with its findings."""
 
     op: Literal["get-check"] = "get-check"
@@ -37,7 +34,7 @@ class GetCheck(_Message):
     id: int
 
 
-class CancelCheck(_Message):
+class CancelCheck(Frozen):
     """End a check that runs."""
 
     op: Literal["cancel-check"] = "cancel-check"
@@ -45,14 +42,14 @@ class CancelCheck(_Message):
     id: int
 
 
-class DecodeHandle(_Message):
+class DecodeHandle(Frozen):
     """Ask what a handle names."""
 
     op: Literal["decode-handle"] = "decode-handle"
     hex: str
 
 
-class ListEvents(_Message):
+class ListEvents(Frozen):
     """Ask for events."""
 
     op: Literal["list-events"] = "list-events"
@@ -62,13 +59,13 @@ class ListEvents(_Message):
     limit: int = 100
 
 
-class GetNumbers(_Message):
+class GetNumbers(Frozen):
     """Ask for what is counted and measured."""
 
     op: Literal["get-numbers"] = "get-numbers"
 
 
-class ShareNumbers(_Message):
+class ShareNumbers(Frozen):
     """What is counted and measured of one share. `last` are its last finished checks, by mode."""
 
     share: str
@@ -80,42 +77,42 @@ class ShareNumbers(_Message):
     """Checks finished since the supervisor started."""
 
 
-class CheckReply(_Message):
+class CheckReply(Frozen):
     """A check that was begun."""
 
     kind: Literal["check"] = "check"
     check: HandleCheck
 
 
-class CheckReportReply(_Message):
+class CheckReportReply(Frozen):
     """One check with its findings."""
 
     kind: Literal["check-report"] = "check-report"
     report: HandleCheckReport
 
 
-class ChecksReply(_Message):
+class ChecksReply(Frozen):
     """A share's checks."""
 
     kind: Literal["checks"] = "checks"
     checks: tuple[HandleCheck, ...]
 
 
-class DecodedReply(_Message):
+class DecodedReply(Frozen):
     """What a handle names."""
 
     kind: Literal["decoded"] = "decoded"
     decoded: DecodedHandle
 
 
-class EventsReply(_Message):
+class EventsReply(Frozen):
     """Events, the newest first."""
 
     kind: Literal["events"] = "events"
     events: tuple[Event, ...]
 
 
-class NumbersReply(_Message):
+class NumbersReply(Frozen):
     """Of every share."""
 
     kind: Literal["numbers"] = "numbers"

@@ -6,9 +6,10 @@ import json
 import time
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from appliance.database import Database
+from appliance.frozen import Frozen
 
 SCHEMA = (
     """CREATE TABLE events (
@@ -27,10 +28,8 @@ KEPT = 10_000
 Data = Mapping[str, str | int | float | bool | None]
 
 
-class Event(BaseModel):
+class Event(Frozen):
     """Something that happened."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: int = Field(description="Grows by every event; never used again.")
     time: float = Field(description="When, in seconds since the epoch.")

@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from appliance.checks.outcomes import Drift, Meaning, Outcome
+from appliance.frozen import Frozen
 
 Mode = Literal["passive", "evict", "workers", "remount", "nfs"]
 Phase = Literal["running", "done", "failed", "cancelled"]
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CheckWanted(_View):
+class CheckWanted(Frozen):
     """What a check is to be."""
 
     mode: Mode = Field(
@@ -37,7 +34,7 @@ class CheckWanted(_View):
     )
 
 
-class HandleFinding(_View):
+class HandleFinding(Frozen):
     """One sampled handle and what became of it."""
 
     outcome: Outcome = Field(description="What became of it; only `drift` breaks the promise.")
@@ -52,7 +49,7 @@ class HandleFinding(_View):
     taken: float = Field(description="When it was sampled, in seconds since the epoch.")
 
 
-class HandleCheck(_View):
+class HandleCheck(Frozen):
     """A check of a share's sampled handles."""
 
     id: int = Field(description="The number of the check.")
@@ -84,7 +81,7 @@ class HandleCheckReport(HandleCheck):
     )
 
 
-class HandleHealth(_View):
+class HandleHealth(Frozen):
     """What the checks and the canary say of a share's handles."""
 
     status: Literal["unknown", "ok", "drift", "silent"] = Field(
@@ -99,7 +96,7 @@ class HandleHealth(_View):
     canary_seconds: float | None = Field(default=None, description="How long the canary's last answer took.")
 
 
-class DecodedHandle(_View):
+class DecodedHandle(Frozen):
     """What a handle names."""
 
     form: Literal["nfs", "mount", "native", "unknown"] = Field(

@@ -14,8 +14,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -24,6 +22,7 @@ from pydantic import (
 )
 
 from appliance.errors import RequestError
+from appliance.frozen import Frozen
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"  # pydantic's engine: `$` is the very end, not before a newline
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
@@ -89,10 +88,8 @@ Workers = Annotated[int, Field(ge=1, le=64)]
 UnixId = Annotated[int, Field(ge=0, le=_MAX_ID)]
 
 
-class Client(BaseModel):
+class Client(Frozen):
     """Who may mount a share, and as whom: one client of an exports(5) line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: Annotated[str, AfterValidator(_network)] | None = Field(
         default=None, description="IPv4 or IPv6 network. Give this or `host`.", examples=["192.0.2.0/24"]
@@ -138,10 +135,8 @@ def _differ(clients: tuple[Client, ...]) -> tuple[Client, ...]:
     return clients
 
 
-class Share(BaseModel):
+class Share(Frozen):
     """A source directory and to whom it is served. Defaults are safe: nobody may mount it until said otherwise."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ShareName
     source: Annotated[str, AfterValidator(_source)] = Field(
@@ -162,10 +157,8 @@ class Share(BaseModel):
     )
 
 
-class ShareChanges(BaseModel):
+class ShareChanges(Frozen):
     """What a PATCH may change; what is not given stays. The result is validated as a whole."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Annotated[str, AfterValidator(_source)] | None = Field(
         default=None, description="New source directory. The share then starts afresh: old handles end."

@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from appliance.checks.decode import Decoded
 from appliance.checks.outcomes import Drift, Outcome
 from appliance.checks.samples import Sample
+from appliance.frozen import Frozen
 from appliance.fuse.codecs.choice import CodecChoice
 
-_BYTES: ConfigDict = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", frozen=True, extra="forbid")
+_BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 
-class _Message(BaseModel):
+class _Message(Frozen):
     model_config = _BYTES
 
 
