@@ -1,0 +1,34 @@
+"""Paths as shares have them: absolute, in one form, and text."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+_MAX_PATH = 4095  # PATH_MAX without its NUL
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("must be an absolute path")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError("must be text; a name that is not UTF-8 cannot be written in JSON") from None
+    if "\0" in value or size > _MAX_PATH:
+        raise ValueError(f"must have no NUL and at most {_MAX_PATH} bytes")
+    normal = "/" + posixpath.normpath(value).lstrip("/")
+    if value != normal:
+        raise ValueError(f"must be written without '.', '..' and superfluous slashes: {normal}")
+    return value
+
+
+PlainPath = Annotated[str, AfterValidator(_absolute)]
+"""An absolute path in its one form."""
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one of two normalised absolute paths is the other or contains it."""
+    return posixpath.commonpath((one, other)) in (one, other)
