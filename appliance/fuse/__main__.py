@@ -17,8 +17,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from appliance.backoff import Backoff
 from appliance.errors import HoldfastError, MountError
-from appliance.fuse.backoff import Backoff
 from appliance.fuse.connection import Connection
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import (
@@ -114,8 +114,10 @@ def _serve(source_path: Path, mountpoint: Path, state: State, options: PoolOptio
         stack.callback(connection.unmount, lazy=True)
         pool = PoolProcess.create(mountpoint.name, source, connection, options, state.key(), module=module)
         stack.callback(pool.close)
+        backoff = Backoff(first=0.1, longest=5.0, healthy=10.0, free=3)
         while _watch(pool, stop):
-            pass
+            log.info("the pool process died; starting another")
+            time.sleep(backoff.after_failure(time.monotonic()))
     return 0
 
 
@@ -133,7 +135,6 @@ def _stop_signal(stack: ExitStack) -> int:
 
 def _watch(pool: PoolProcess, stop: int) -> bool:
     """Run the pool process until it dies; False if it is not to be started again."""
-    backoff = Backoff()
     pool.start()
     with selectors.DefaultSelector() as selector:
         selector.register(stop, selectors.EVENT_READ)
@@ -144,8 +145,6 @@ def _watch(pool: PoolProcess, stop: int) -> bool:
                 return False
             events = pool.receive()
             if events is None:
-                log.info("the pool process died; starting another")
-                time.sleep(backoff.after_death(time.monotonic(), served=True))
                 return True
             if any(isinstance(event, PoolDisconnected) for event in events):
                 log.warning("the mount is gone")

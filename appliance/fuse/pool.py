@@ -18,9 +18,9 @@ import sys
 import time
 from typing import Never
 
+from appliance.backoff import Backoff
 from appliance.fuse import pool_events, recovery, worker
 from appliance.fuse.attributes import Validity
-from appliance.fuse.backoff import Backoff
 from appliance.fuse.closer import Closer
 from appliance.fuse.crew import Crew
 from appliance.fuse.drain import drain
@@ -54,7 +54,8 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._crew = Crew(config.options, self._board, self._selector, self._serve)
         self._reader = Reader(config.connection)
-        self._backoff = Backoff()
+        # Whoever had served requests died of something from outside, however often.
+        self._backoff = Backoff(first=0.1, longest=5.0, healthy=10.0, free=3)
         self._ready = False
         self._stopping = False
         self._disconnected = False
@@ -191,8 +192,10 @@ class Pool:
         self._deaths += 1
         self._unasked[dead.worker.slot.index] = recovery.Death.of(status)
         self._tell(pool_events.WorkerDied(pid, reason))
-        served = bool(dead.worker.slot.words[Word.REQUESTS])
-        if delay := self._backoff.after_death(time.monotonic(), served=served):
+        if dead.worker.slot.words[Word.REQUESTS]:
+            self._backoff.forget()
+            self._recover()
+        elif delay := self._backoff.after_failure(time.monotonic()):
             message = f"workers end as soon as they are started: {reason}"
             log.warning("%s; next try in %.1f s", message, delay)
             self._tell(pool_events.PoolDegraded(message, delay))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from appliance.backoff import Backoff
 from appliance.errors import CommandError, HoldfastError
 from appliance.fuse.connection import FILESYSTEM_TYPE
 from appliance.fuse.pool_config import PoolOptions
@@ -19,7 +20,6 @@ from appliance.nfs.server import Exported, NfsServer
 from appliance.settings import Settings
 from appliance.store import ShareRecord
 from appliance.supervisor import mountinfo
-from appliance.supervisor.backoff import Backoff
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.plan import (
     Action,

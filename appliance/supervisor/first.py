@@ -36,8 +36,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from appliance.backoff import Backoff
 from appliance.linux import process
-from appliance.supervisor.backoff import Backoff
 from appliance.supervisor.first_orders import FirstProcess, Holder
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import time
 
+from appliance.backoff import Backoff
 from appliance.children import ChildSpec
 from appliance.errors import CommandError
 from appliance.logs import facts
-from appliance.supervisor.backoff import Backoff
 from appliance.supervisor.child import Child
 
 _LOG = facts(__name__)

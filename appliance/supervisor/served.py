@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from appliance.backoff import Backoff
 from appliance.control import HandleTable, ShareState, Status, WorkerView
 from appliance.errors import HoldfastError, MountError
 from appliance.fuse.codecs.choice import Kind
@@ -32,7 +33,6 @@ from appliance.fuse.pool_events import (
     WorkerDied,
 )
 from appliance.logs import facts
-from appliance.supervisor.backoff import Backoff
 from appliance.supervisor.datapath import DataPath, Mounted, Pool
 from appliance.supervisor.plan import Wanted
 from appliance.supervisor.threads import in_thread

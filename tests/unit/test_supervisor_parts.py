@@ -20,7 +20,6 @@ from appliance.errors import (
 )
 from appliance.settings import Settings
 from appliance.supervisor import preconditions, state_dir
-from appliance.supervisor.backoff import Backoff
 from appliance.supervisor.mountinfo import Mount, below, mounted, parse
 
 # Captured in a container; the last line is a path with a space, a tab and a backslash.
@@ -59,13 +58,6 @@ def test_mounts_with_any_bytes_in_their_names_confuse_nobody(tmp_path: Path) -> 
     path.write_bytes(b"600 521 0:70 / " + odd + b" rw - ext4 /dev/\xff rw\n" + MOUNTINFO.encode())
     assert [os.fsencode(mount.path) for mount in below(Path("/srv"), path)] == [odd]
     assert mounted(Path("/exports"), "tmpfs", path)
-
-
-def test_back_off_doubles_and_forgets() -> None:
-    backoff = Backoff(first=1, longest=5, healthy=60)
-    assert [backoff.after_failure(now) for now in (0, 1, 2, 3, 4)] == [1, 2, 4, 5, 5]
-    assert backoff.after_failure(100) == 1
-    assert backoff.after_failure(101) == 2
 
 
 def test_a_token_is_made_once_and_guarded(tmp_path: Path) -> None:
