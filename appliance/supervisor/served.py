@@ -1,4 +1,4 @@
-"""One share being served: its mount, its pool process, and what became of them.
+"""One share being served: the life of its mount and of its pool process. What they tell goes to its PoolRecord.
 
 The pool process repairs the death of a worker; the death of the pool process is repaired here. Both go on without the
 reconcile lock, because whoever holds that may be waiting for a program that waits for this very share.
@@ -8,33 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from appliance.backoff import Backoff
-from appliance.control import HandleTable, ShareState, Status, WorkerView
+from appliance.control import ShareState
 from appliance.errors import HoldfastError, MountError
 from appliance.fuse.codecs.choice import Kind
-from appliance.fuse.codecs.table import TableSize, measure
 from appliance.fuse.pool_config import PoolOptions
-from appliance.fuse.pool_events import (
-    PoolDegraded,
-    PoolDisconnected,
-    PoolEvent,
-    PoolReady,
-    PoolRecovered,
-    PoolStatus,
-    RequestRefused,
-    StorageFine,
-    StorageSlow,
-    WorkerDied,
-)
 from appliance.logs import facts
 from appliance.supervisor.datapath import DataPath, Mounted, Pool
 from appliance.supervisor.plan import Wanted
+from appliance.supervisor.pool_record import PoolRecord
 from appliance.supervisor.threads import in_thread
 
 _LOG = facts(__name__)
@@ -50,25 +37,13 @@ class ServedShare:
         """`lost` is called when the mount has gone without our doing; `options` are for any number of workers."""
         self.wanted = wanted
         self._options = options
-        self._lost = lost
+        table = Path(options.table) if wanted.identity.codec.kind is Kind.TABLE else None
+        self._record = PoolRecord(wanted.name, table, lost)
         self._mounted: Mounted | None = None
         self._pool: Pool | None = None
         self._reader = -1
         self._restart: asyncio.TimerHandle | None = None
         self._backoff = Backoff(first=0.1, longest=10.0)
-        self._status: Status = "starting"
-        self._reason = ""
-        self._ready = asyncio.Event()
-        self._polled = asyncio.Event()
-        self._workers: tuple[WorkerView, ...] = ()
-        self._deaths = 0
-        self._refused = 0
-        self._slow: StorageSlow | None = None
-        self._slow_since = 0.0
-        self._recoveries = 0
-        self._last_recovery: float | None = None
-        self._died_at: float | None = None
-        self._table_before = TableSize(0, 0)
 
     async def open(self, data_path: DataPath, mountpoint: Path, ready_timeout: float) -> None:
         """Mount, start the workers and wait until they serve. Raises HoldfastError, and leaves nothing behind then."""
@@ -79,13 +54,12 @@ class ServedShare:
 
         try:
             await in_thread(mount)
-            if (before := await in_thread(self._measure)) is not None:
-                self._table_before = before
+            await in_thread(self._record.begin_table)
             self._start_pool()
-            await asyncio.wait_for(self._ready.wait(), ready_timeout)
+            await asyncio.wait_for(self._record.ready.wait(), ready_timeout)
         except TimeoutError:
             await self.close(patience=0)
-            reason = self._reason or "no word from them"
+            reason = self._record.reason or "no word from them"
             raise MountError(
                 f"the workers of {self.wanted.name} do not serve within {ready_timeout:g} s: {reason}",
                 "see their output in the log",
@@ -100,9 +74,9 @@ class ServedShare:
         """Go on with a share that a supervisor before this one has served, and that has been served since."""
         wanted = self.wanted
         self._mounted = data_path.adopt(wanted.name, Path(wanted.source), wanted.identity.codec, mountpoint)
-        self._table_before = self._measure() or self._table_before
+        self._record.begin_table()
         self._pool = self._mounted.adopt_pool(replace(self._options, workers=wanted.workers))
-        self._recovered(None)
+        self._record.recovered(None)
         if self._pool.pid is None:
             self._pool_down("the pool process died")
         else:
@@ -112,8 +86,7 @@ class ServedShare:
     async def resize(self, wanted: Wanted) -> None:
         """Serve the same mount with another number of workers. Requests wait meanwhile."""
         self._pause()
-        self._ready.clear()
-        self._status, self._reason = "starting", ""
+        self._record.starting()
         pool = self._pool
         if pool:
             await in_thread(lambda: pool.resize(wanted.workers))
@@ -130,7 +103,7 @@ class ServedShare:
         """End all workers and start as many new ones. Raises MountError if they do not serve in time."""
         await self.resize(self.wanted)
         try:
-            await asyncio.wait_for(self._ready.wait(), timeout)
+            await asyncio.wait_for(self._record.ready.wait(), timeout)
         except TimeoutError:
             raise MountError(f"the new workers of {self.wanted.name} do not serve within {timeout:g} s") from None
 
@@ -151,37 +124,12 @@ class ServedShare:
 
     async def state(self) -> ShareState:
         """Return how the share is doing, asking the pool process first, which has half a second to answer."""
-        self._polled.clear()
+        self._record.polled.clear()
         if self._pool and self._reader >= 0:
             self._pool.request_status()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._polled.wait(), _STATUS_SECONDS)
-        slow = self._slow if self._status == "ok" else None
-        return ShareState(
-            status="degraded" if slow else self._status,
-            reason=self._slowness(slow) if slow else self._reason,
-            workers=self._workers,
-            worker_deaths=self._deaths,
-            refused_requests=self._refused,
-            recoveries=self._recoveries,
-            last_recovery_ms=self._last_recovery,
-            handle_table=await in_thread(self._table),
-        )
-
-    def _table(self) -> HandleTable | None:
-        now = self._measure()
-        if now is None:
-            return None
-        return HandleTable(entries=now.entries, added=now.entries - self._table_before.entries, bytes=now.bytes)
-
-    def _measure(self) -> TableSize | None:
-        """Return the size of the table, None without one: it is made by the first worker that needs it."""
-        if self.wanted.identity.codec.kind is not Kind.TABLE:
-            return None
-        try:
-            return measure(Path(self._options.table))
-        except (sqlite3.Error, OSError):
-            return None
+                await asyncio.wait_for(self._record.polled.wait(), _STATUS_SECONDS)
+        return self._record.state(await in_thread(self._record.table))
 
     @property
     def source(self) -> int | None:
@@ -193,17 +141,10 @@ class ServedShare:
         """The pool process's id, None while there is none."""
         return self._pool.pid if self._pool else None
 
-    def _slowness(self, slow: StorageSlow) -> str:
-        """Say what waits for storage, and for how long by now."""
-        return (
-            f"storage slow: {slow.operation} of node {slow.node:#x} for {time.monotonic() - self._slow_since:.0f} s; "
-            f"{slow.waiting} of {slow.workers} workers wait"
-        )
-
     @property
     def serving(self) -> bool:
         """Whether workers answer."""
-        return self._status in ("ok", "degraded") and self._reader >= 0
+        return self._record.status in ("ok", "degraded") and self._reader >= 0
 
     def _start_pool(self) -> None:
         assert self._mounted is not None  # noqa: S101 - only called between open and close
@@ -253,70 +194,13 @@ class ServedShare:
             self._pool_down("the pool process died")
             return
         for event in events:
-            self._take(event)
+            self._record.take(event)
 
     def _pool_down(self, reason: str) -> None:
-        self._slow = None  # the next one tells, if it is so
         delay = self._backoff.after_failure(time.monotonic())
-        self._degrade(f"{reason}; another is started")
+        self._record.pool_down(reason)
         _LOG.warning("a pool process is down", share=self.wanted.name, reason=reason, retry_seconds=delay)
         self._restart = asyncio.get_running_loop().call_later(delay, self._start_pool)
-
-    def _degrade(self, reason: str) -> None:
-        self._status = "degraded" if self._ready.is_set() else "starting"
-        self._reason = reason
-        self._died_at = self._died_at or time.monotonic()
-
-    def _recovered(self, milliseconds: float | None) -> None:
-        if self._ready.is_set():
-            self._recoveries += 1
-            self._last_recovery = milliseconds
-        self._status, self._reason, self._died_at = "ok", "", None
-        self._ready.set()
-
-    def _take(self, event: PoolEvent) -> None:
-        name = self.wanted.name
-        match event:
-            case PoolReady():
-                since = None if self._died_at is None else (time.monotonic() - self._died_at) * 1000
-                self._recovered(since)
-            case WorkerDied(pid, reason):
-                self._deaths += 1
-                self._degrade(f"worker {pid} {reason}; it is being replaced")
-                _LOG.warning("a worker died", share=name, pid=pid, reason=reason)
-            case PoolRecovered(milliseconds, intents):
-                self._recovered(milliseconds)
-                _LOG.info("service was restored", share=name, milliseconds=round(milliseconds, 1), intents=intents)
-            case PoolDegraded(message, retry_in):
-                self._degrade(message)
-                _LOG.error("workers keep dying", share=name, reason=message, retry_seconds=retry_in)
-            case RequestRefused(operation, node, deaths):
-                self._refused += 1
-                where = f"{node:#x}"
-                _LOG.error("a request was refused with EIO", share=name, operation=operation, node=where, deaths=deaths)
-            case StorageSlow(operation, node, seconds):
-                self._slow, self._slow_since = event, time.monotonic() - seconds
-                _LOG.warning("storage slow", share=name, operation=operation, node=f"{node:#x}", seconds=round(seconds))
-            case StorageFine():
-                self._slow = None
-                _LOG.info("storage answers again", share=name)
-            case PoolDisconnected():
-                self._status, self._reason = "failed", "somebody has unmounted it"
-                self._lost()
-            case PoolStatus(workers):
-                self._workers = tuple(
-                    WorkerView(
-                        pid=worker.pid,
-                        serving=worker.serving,
-                        requests=worker.requests,
-                        errors=worker.errors,
-                        descriptors=worker.descriptors,
-                        cache_hits=worker.cache_hits,
-                        cache_misses=worker.cache_misses,
-                    )
-                    for worker in workers
-                )
-                self._polled.set()
 
 
 async def _unmount(mounted: Mounted, patience: float) -> None:

@@ -25,20 +25,9 @@ from appliance.supervisor.desk import Desk
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.handle_checks import HandleChecks
-from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
-from tests.support.played_nfs import PlayedServer
-
-
-class PlayedSide(NfsSide):
-    """An NFS side without processes."""
-
-    def __init__(self, server: PlayedServer) -> None:
-        self.server = server
-
-    async def problems(self) -> list[str]:
-        return []
+from tests.support.played_nfs import PlayedServer, PlayedSide
 
 
 class Appliance:

@@ -1,12 +1,15 @@
-"""An NFS server that is a few variables."""
+"""An NFS server and an NFS side that are a few variables."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
 
+from appliance.errors import CommandError
+from appliance.nfs.exports import resolved
 from appliance.nfs.server import Exported, NfsServer
 from appliance.settings import Settings
+from appliance.supervisor.nfs_side import NfsSide
 
 
 class PlayedServer(NfsServer):
@@ -20,6 +23,12 @@ class PlayedServer(NfsServer):
         self.held = ""
         self.unserved: list[Path] = []
         self.released: list[Path] = []
+        self.released_exported: list[Path] = []
+        """Those among them that were exported still, so that clients could have come back at once."""
+        self.broken = ""
+        """Why no export can be put in force; empty if it can."""
+        self.unresolved = False
+        """Whether DNS knows no host name."""
 
     async def threads(self) -> int:
         return self.running
@@ -31,11 +40,28 @@ class PlayedServer(NfsServer):
         return self.there
 
     async def export(self, wanted: Exported, unserved: Collection[Path]) -> None:
-        self.there, self.unserved = wanted, list(unserved)
+        if self.broken:
+            raise CommandError(self.broken, "hint")
+        pairs = resolved(wanted.pairs) if self.unresolved else wanted.pairs
+        self.there, self.unserved = Exported(wanted.text, pairs), list(unserved)
         self.texts.append(wanted.text)
 
     async def release(self, path: Path) -> None:
         self.released.append(path)
+        if str(path) in {exported for exported, _ in self.there.pairs}:
+            self.released_exported.append(path)
 
     async def states(self) -> str:
         return self.held
+
+
+class PlayedSide(NfsSide):
+    """An NFS side without processes."""
+
+    server: PlayedServer
+
+    def __init__(self, server: PlayedServer) -> None:
+        self.server = server
+
+    async def problems(self) -> list[str]:
+        return [] if self.server.running else ["down"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,62 +25,18 @@ from appliance.control import (
     ShareView,
     UpdateShare,
 )
-from appliance.errors import CommandError, RequestError
+from appliance.errors import RequestError
 from appliance.model import Client, Share, ShareChanges
-from appliance.nfs.exports import resolved
-from appliance.nfs.server import Exported, NfsServer
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor import mountinfo
 from appliance.supervisor.executor import Executor
-from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
 from tests.support.played import FakePath
+from tests.support.played_nfs import PlayedServer, PlayedSide
 
 CLIENTS = (Client(network="10.0.0.0/8"),)
-
-
-class FakeServer(NfsServer):
-    """An NFS server that is two variables."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.running = 0
-        self.there = Exported()
-        self.unserved: list[Path] = []
-        self.released: list[Path] = []
-        self.broken = ""
-        self.unresolved = False
-
-    async def threads(self) -> int:
-        return self.running
-
-    async def set_threads(self, threads: int) -> None:
-        self.running = threads
-
-    def exported(self) -> Exported:
-        return self.there
-
-    async def export(self, wanted: Exported, unserved: Collection[Path]) -> None:
-        if self.broken:
-            raise CommandError(self.broken, "hint")
-        pairs = resolved(wanted.pairs) if self.unresolved else wanted.pairs
-        self.there, self.unserved = Exported(wanted.text, pairs), list(unserved)
-
-    async def release(self, path: Path) -> None:
-        assert str(path) not in {exported for exported, _ in self.there.pairs}
-        self.released.append(path)
-
-
-class FakeSide(NfsSide):
-    """An NFS side without processes."""
-
-    def __init__(self, server: FakeServer) -> None:
-        self.server = server
-
-    async def problems(self) -> list[str]:
-        return [] if self.server.running else ["down"]  # type: ignore[attr-defined]
 
 
 class Appliance:
@@ -94,12 +50,12 @@ class Appliance:
         for name in ("state", "run", "exports", "srv/a/inner", "srv/b"):
             (directory / name).mkdir(parents=True)
         self.path = FakePath()
-        self.server = FakeServer(self.settings)
+        self.server = PlayedServer(self.settings)
         self.store = Store(self.settings.database)
         self.executor = Executor(self.settings, self.server, self.path, lambda: self.reconciler.wake())
         self.reconciler = Reconciler(self.settings, self.store, self.executor)
         self.requests = Requests(
-            self.settings, self.store, self.executor, self.reconciler, FakeSide(self.server), self.path
+            self.settings, self.store, self.executor, self.reconciler, PlayedSide(self.server), self.path
         )
 
     def share(self, name: str = "a", source: str = "", **more: object) -> Share:
@@ -138,6 +94,7 @@ async def running(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         appliance.store.close()
     assert mounts == set()
     assert appliance.server.running == 0
+    assert appliance.server.released_exported == []
     assert appliance.server.there.pairs == frozenset()
 
 
