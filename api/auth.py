@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from api.problems import ApiError, Problem
+from api.problems import ApiError, Problem, responses
 
 # auto_error would answer in a shape of its own.
 _SCHEME = HTTPBearer(auto_error=False, description="The token from the file `api-token` on the state volume.")
@@ -19,7 +19,13 @@ _SCHEME = HTTPBearer(auto_error=False, description="The token from the file `api
 def guarded_router(*, tag: str, prefix: str = "") -> APIRouter:
     """Return a router whose routes all require the token."""
     # The dependency refuses nobody: it tells OpenAPI of the scheme.
-    return APIRouter(prefix=prefix, tags=[tag], dependencies=[Depends(_SCHEME)], route_class=_GuardedRoute)
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        dependencies=[Depends(_SCHEME)],
+        route_class=_GuardedRoute,
+        responses=responses(),
+    )
 
 
 class _GuardedRoute(APIRoute):

@@ -36,7 +36,7 @@ class HandleCheckList(BaseModel):
 @router.post(
     "",
     status_code=202,
-    responses=responses("unauthorized", "share-not-found", "share-not-served", "check-running", "clients-hold-state"),
+    responses=responses("not-json", "share-not-found", "share-not-served", "check-running", "clients-hold-state"),
 )
 async def start_check(name: Name, wanted: CheckWanted, supervisor: Control, response: Response) -> HandleCheck:
     """Begin a check of the handles that clients may hold; GET tells how far it is."""
@@ -45,20 +45,20 @@ async def start_check(name: Name, wanted: CheckWanted, supervisor: Control, resp
     return reply.check
 
 
-@router.get("", responses=responses("unauthorized", "share-not-found"))
+@router.get("", responses=responses("share-not-found"))
 async def list_checks(name: Name, supervisor: Control) -> HandleCheckList:
     """List a share's checks."""
     reply = await supervisor.ask(ListChecks(name=name), ChecksReply)
     return HandleCheckList(checks=reply.checks)
 
 
-@router.get("/{number}", responses=responses("unauthorized", "check-not-found"))
+@router.get("/{number}", responses=responses("check-not-found"))
 async def get_check(name: Name, number: Number, supervisor: Control) -> HandleCheckReport:
     """Return a check with its progress while it runs, and its findings when it is done."""
     return (await supervisor.ask(GetCheck(name=name, id=number), CheckReportReply)).report
 
 
-@router.delete("/{number}", status_code=204, responses=responses("unauthorized", "check-not-found"))
+@router.delete("/{number}", status_code=204, responses=responses("check-not-found"))
 async def cancel_check(name: Name, number: Number, supervisor: Control) -> None:
     """End a check that runs. One that has ended stays as it is."""
     await supervisor.ask(CancelCheck(name=name, id=number), Done)

@@ -8,7 +8,6 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from api.auth import guarded_router
-from api.problems import responses
 from api.shares import Control
 from appliance.control_checks import EventsReply, ListEvents
 from appliance.events import Event
@@ -22,7 +21,7 @@ class EventList(BaseModel):
     events: tuple[Event, ...] = Field(description="The events, the newest first.")
 
 
-@router.get("", responses=responses("unauthorized", "invalid"))
+@router.get("")
 async def list_events(
     supervisor: Control,
     share: Annotated[str | None, Query(description="Only those of this share.", max_length=255)] = None,

@@ -26,7 +26,7 @@ class HandleText(BaseModel):
     )
 
 
-@router.post("/decode", responses=responses("unauthorized", "handle-invalid"))
+@router.post("/decode", responses=responses("not-json", "handle-invalid"))
 async def decode_handle(handle: HandleText, supervisor: Control) -> DecodedHandle:
     """Tell which share and file a handle names, and if it names none any more, why."""
     return (await supervisor.ask(DecodeHandle(hex=handle.hex), DecodedReply)).decoded

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.problems import responses
+from api.problems import ProblemReply, failures
 from api.shares import Control
 from appliance.control import GetReadiness, ReadinessReply
 
@@ -27,13 +29,19 @@ class Ready(BaseModel):
     shares_ready: int = Field(description="Shares that are.")
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=failures("internal"))
 async def healthz() -> Health:
     """Tell that this process is alive."""
     return Health()
 
 
-@router.get("/readyz", responses={**responses("supervisor-unavailable"), 503: {"model": Ready}})
+_NOT_READY: dict[str, Any] = {
+    "model": Ready | ProblemReply,
+    "description": "Not ready, or the supervisor does not answer.",
+}
+
+
+@router.get("/readyz", responses={503: _NOT_READY, **failures("internal")})
 async def readyz(supervisor: Control, response: Response) -> Ready:
     """Tell whether clients are served; 503 if not all that should be is."""
     found = (await supervisor.ask(GetReadiness(), ReadinessReply)).readiness

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from appliance.control import Failure
 from appliance.errors import HoldfastError, RequestError
@@ -39,9 +40,42 @@ STATUS: dict[str, int] = {
     "clients-hold-state": 409,
     "check-not-found": 404,
     "handle-invalid": 422,
+    "internal": 500,
     "state": 503,
     "supervisor-unavailable": 503,
 }
+# What a caller may have done, or found, that each code stands for: the examples of the API's document.
+MEANINGS: dict[str, str] = {
+    "invalid": "clients.0.network: must be a network such as 192.0.2.0/24 or 2001:db8::/32",
+    "not-json": "the body is not JSON",
+    "unauthorized": "a valid bearer token is required",
+    "not-found": "there is no such path",
+    "share-not-found": "there is no share named projects",
+    "method-not-allowed": "this path does not know the method",
+    "share-exists": "there is a share named projects already",
+    "source-overlaps": "source: /srv/a/b and /srv/a, the source of a, contain one another",
+    "source": "source: the directory cannot be shared",
+    "source-relative": "the source is no absolute path",
+    "source-reserved": "source: /var/lib/holdfast is the appliance's own",
+    "source-missing": "source: /srv/projects does not exist",
+    "source-not-directory": "source: /srv/projects is no directory",
+    "source-no-handles": "source: the filesystem gives no file handles",
+    "source-filesystem": "source: the filesystem cannot be served",
+    "source-changed": "something else is mounted at /srv/projects",
+    "share-not-served": "projects is not served just now",
+    "check-running": "a check of projects is running",
+    "clients-hold-state": "NFSv4 clients hold 3 opens, locks or delegations on projects",
+    "check-not-found": "projects has no check 7",
+    "handle-invalid": "these digits are no file handle",
+    "internal": "the API failed to do this",
+    "state": "the state volume cannot be used",
+    "supervisor-unavailable": "the supervisor does not answer",
+}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"description": "Always `Bearer`.", "schema": {"type": "string"}}},
+}
+SOURCE_REFUSALS = tuple(code for code in STATUS if code.startswith("source"))
+_JSON = "application/json"
 _OF_HTTP = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed"}
 
 
@@ -101,11 +135,13 @@ def install(app: FastAPI) -> None:
         return answer(_problem(fault(errors, skip=1)))  # the first part is where: body, path, query
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
         code = _OF_HTTP.get(error.status_code, "invalid")
         problem = Problem(code=code, message=str(error.detail), field=None, hint="/docs lists what there is")
-        body = ProblemReply(error=problem).model_dump()
-        return JSONResponse(body, error.status_code, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return JSONResponse(ProblemReply(error=problem).model_dump(), error.status_code, headers)
 
     @app.exception_handler(Exception)
     async def _defect(request: Request, error: Exception) -> JSONResponse:
@@ -113,9 +149,37 @@ def install(app: FastAPI) -> None:
         return answer(Problem(code="internal", message="the API failed to do this", field=None, hint="see its log"))
 
 
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """Return the methods of all routes of a path: the framework tells only those of the first."""
+    return {
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in app.routes)
+    }
+
+
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI is told of the failures of a route."""
-    return {STATUS[code]: {"model": ProblemReply} for code in codes}
+    """Return what OpenAPI is told of a guarded route's failures: these codes, and those that any has."""
+    return failures("unauthorized", "invalid", *codes, "internal", "state", "supervisor-unavailable")
+
+
+def failures(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI is told of these failures: of each status the shape, and an example for each code."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        examples: dict[str, Any] = {}
+        told = found.setdefault(STATUS[code], {"model": ProblemReply, "content": {_JSON: {"examples": examples}}})
+        examples = told["content"][_JSON]["examples"]
+        examples[code] = {"summary": code, "value": _example(code)}
+        told["description"] = " · ".join(examples)
+        if header := _HEADERS.get(STATUS[code]):
+            told["headers"] = header
+    return found
+
+
+def _example(code: str) -> dict[str, Any]:
+    problem = Problem(code=code, message=MEANINGS[code], field=None, hint="what mends it, if anything does")
+    return ProblemReply(error=problem).model_dump()
 
 
 def _problem(error: HoldfastError) -> Problem:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.auth import guarded_router
 from api.control_client import ControlClient
-from api.problems import responses
+from api.problems import SOURCE_REFUSALS, responses
 from appliance.control import (
     CreateShare,
     DeleteShare,
@@ -44,14 +44,14 @@ class ShareList(BaseModel):
     shares: tuple[ShareView, ...] = Field(description="The shares, by name.")
 
 
-@router.get("", responses=responses("unauthorized"))
+@router.get("")
 async def list_shares(supervisor: Control) -> ShareList:
     """List all shares with their state."""
     reply = await supervisor.ask(ListShares(), SharesReply)
     return ShareList(shares=reply.shares)
 
 
-@router.post("", status_code=201, responses=responses("unauthorized", "share-exists", "invalid"))
+@router.post("", status_code=201, responses=responses("not-json", "share-exists", *SOURCE_REFUSALS))
 async def create_share(share: Share, supervisor: Control, response: Response) -> ShareView:
     """Add a share, mount it and export it; the reply tells its state."""
     reply = await supervisor.ask(CreateShare(share=share), ShareReply)
@@ -59,27 +59,27 @@ async def create_share(share: Share, supervisor: Control, response: Response) ->
     return reply.share
 
 
-@router.get("/{name}", responses=responses("unauthorized", "share-not-found"))
+@router.get("/{name}", responses=responses("share-not-found"))
 async def get_share(name: Name, supervisor: Control) -> ShareView:
     """Return one share with its state."""
     reply = await supervisor.ask(GetShare(name=name), ShareReply)
     return reply.share
 
 
-@router.patch("/{name}", responses=responses("unauthorized", "share-not-found", "source-overlaps", "invalid"))
+@router.patch("/{name}", responses=responses("not-json", "share-not-found", *SOURCE_REFUSALS))
 async def change_share(name: Name, changes: ShareChanges, supervisor: Control) -> ShareView:
     """Change the fields that are given; the result is checked as a whole, other shares are not disturbed."""
     reply = await supervisor.ask(UpdateShare(name=name, changes=changes), ShareReply)
     return reply.share
 
 
-@router.delete("/{name}", status_code=204, responses=responses("unauthorized", "share-not-found"))
+@router.delete("/{name}", status_code=204, responses=responses("share-not-found"))
 async def delete_share(name: Name, supervisor: Control) -> None:
     """Unexport, unmount and forget a share. Its clients see ESTALE; its source is not touched."""
     await supervisor.ask(DeleteShare(name=name), Done)
 
 
-@router.post("/{name}/rotate-key", responses=responses("unauthorized", "share-not-found"))
+@router.post("/{name}/rotate-key", responses=responses("share-not-found"))
 async def rotate_key(name: Name, supervisor: Control) -> ShareView:
     """Make every file handle of a share that was ever given out stale, at once. Clients look names up anew.
 

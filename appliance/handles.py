@@ -25,10 +25,12 @@ class CheckWanted(Frozen):
     )
     force: bool = Field(
         default=False,
+        strict=True,
         description="For `remount`: go on although NFSv4 clients hold files open. They lose them.",
     )
     forget_drift: bool = Field(
         default=False,
+        strict=True,
         description="Take handles that have drifted out of the sample when the check is done, and the share for "
         "healthy again: for when the cause is known and mended.",
     )

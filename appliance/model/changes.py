@@ -23,7 +23,7 @@ class ShareChanges(Frozen):
     workers: Workers | None = Field(
         default=None, description="New number of workers; null for the appliance's default."
     )
-    enabled: bool | None = Field(default=None, description="Whether the share is served.")
+    enabled: bool | None = Field(default=None, strict=True, description="Whether the share is served.")
 
     @model_serializer(mode="wrap")
     def _only_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:

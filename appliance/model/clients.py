@@ -11,7 +11,7 @@ from appliance.model import addresses
 
 _MAX_ID = 2**32 - 2  # the last value, -1, means "leave it" to chown(2)
 
-UnixId = Annotated[int, Field(ge=0, le=_MAX_ID)]
+UnixId = Annotated[int, Field(strict=True, ge=0, le=_MAX_ID)]
 
 
 class Client(Frozen):
@@ -34,6 +34,7 @@ class Client(Frozen):
     anongid: UnixId | None = Field(default=None, description="Group id of the anonymous user; 65534 unless given.")
     secure_ports: bool = Field(
         default=True,
+        strict=True,
         description="Answer only requests from ports below 1024, which on the client only root can use. Turn it off "
         "for clients behind address translation and for user-space clients.",
     )

@@ -21,7 +21,7 @@ ShareName = Annotated[
         examples=["projects"],
     ),
 ]
-Workers = Annotated[int, Field(ge=1, le=64)]
+Workers = Annotated[int, Field(strict=True, ge=1, le=64)]
 
 
 def _differ(clients: tuple[Client, ...]) -> tuple[Client, ...]:
@@ -51,5 +51,5 @@ class Share(Frozen):
         description="Worker processes that serve the share; the appliance's default unless given.",
     )
     enabled: bool = Field(
-        default=True, description="Whether the share is served. Clients of a disabled one see ESTALE."
+        default=True, strict=True, description="Whether the share is served. Clients of a disabled one see ESTALE."
     )

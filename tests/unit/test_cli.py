@@ -19,7 +19,8 @@ from appliance.checks.outcomes import Outcome
 from appliance.control import Reply, Request
 from appliance.control_checks import CheckReply, CheckReportReply, GetCheck
 from appliance.handles import HandleCheckReport
-from tests.unit.test_api import CHECK, TOKEN, Supervisor, supervisor
+from tests.support.played_supervisor import CHECK, Supervisor
+from tests.unit.test_api import TOKEN, supervisor
 
 __all__ = ["supervisor"]  # a fixture
 

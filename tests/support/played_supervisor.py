@@ -1,0 +1,154 @@
+"""A supervisor that is played: it keeps shares in memory and speaks the real protocol from a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+from uuid import UUID
+
+from appliance.checks.forms import parse_hex
+from appliance.checks.outcomes import Drift, Meaning, Outcome
+from appliance.control import (
+    CreateShare,
+    DeleteShare,
+    Done,
+    GetReadiness,
+    GetShare,
+    ListShares,
+    NfsPaths,
+    Readiness,
+    ReadinessReply,
+    Reply,
+    Request,
+    RotateKey,
+    ShareReply,
+    SharesReply,
+    ShareState,
+    ShareView,
+    UpdateShare,
+)
+from appliance.control_checks import (
+    CancelCheck,
+    CheckReply,
+    CheckReportReply,
+    ChecksReply,
+    DecodedReply,
+    DecodeHandle,
+    EventsReply,
+    GetCheck,
+    GetNumbers,
+    ListChecks,
+    ListEvents,
+    NumbersReply,
+    ShareNumbers,
+    StartCheck,
+)
+from appliance.errors import RequestError
+from appliance.events import Event
+from appliance.handles import DecodedHandle, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth
+from appliance.model import Share
+from appliance.supervisor.control_server import ControlServer
+
+CHECK = HandleCheck(
+    id=1, share="a", mode="passive", trigger="request", state="done", started=1.0, finished=2.0, done=3, total=3,
+    seconds=0.5, counts={Outcome.SAME: 2, Outcome.DRIFT: 1},
+)  # fmt: skip
+FINDING = HandleFinding(
+    outcome=Outcome.DRIFT, drift=Drift.NODE_REUSED, reason="opens inode 8", path="d/f", path_now=None, inode=7,
+    type=0o100000, handle="00", native="01", taken=1.0,
+)  # fmt: skip
+
+
+class Supervisor:
+    """Answers every request as the real one would if all went well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.shares: dict[str, Share] = {}
+        self.ready = True
+        self.requests: list[Request] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> Supervisor:
+        self._thread.start()
+        self._server = ControlServer(self.path, {os.getuid()}, self.answer)
+        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def answer(self, request: Request) -> Reply:
+        self.requests.append(request)
+        match request:
+            case ListShares():
+                return SharesReply(shares=tuple(map(view, self.shares.values())))
+            case GetShare(name=name):
+                return ShareReply(share=view(self._find(name)))
+            case CreateShare(share=share):
+                if share.name in self.shares:
+                    raise RequestError("it is there", "other name", code="share-exists", field="name")
+                self.shares[share.name] = share
+                return ShareReply(share=view(share))
+            case UpdateShare(name=name, changes=changes):
+                self.shares[name] = changes.apply(self._find(name))
+                return ShareReply(share=view(self.shares[name]))
+            case DeleteShare(name=name):
+                self._find(name)
+                del self.shares[name]
+                return Done()
+            case RotateKey(name=name):
+                return ShareReply(share=view(self._find(name)))
+            case GetReadiness():
+                readiness = Readiness(
+                    ready=self.ready, nfs=True, shares_enabled=1, shares_ready=1, problems=("secret reason",)
+                )
+                return ReadinessReply(readiness=readiness)
+            case _:
+                return self.checks(request)
+
+    def checks(self, request: Request) -> Reply:
+        match request:
+            case StartCheck(name=name, wanted=wanted):
+                self._find(name)
+                return CheckReply(check=CHECK.model_copy(update={"mode": wanted.mode}))
+            case ListChecks(name=name):
+                self._find(name)
+                return ChecksReply(checks=(CHECK,))
+            case GetCheck(id=1):
+                return CheckReportReply(report=HandleCheckReport(**dict(CHECK), findings=(FINDING,)))
+            case CancelCheck(id=1):
+                return Done()
+            case GetCheck() | CancelCheck():
+                raise RequestError("no such check", code="check-not-found")
+            case DecodeHandle(hex=text):
+                parse_hex(text)
+                return DecodedReply(decoded=DecodedHandle(form="nfs", verdict=Meaning.FREED, reason="gone"))
+            case ListEvents(kind=kind):
+                event = Event(id=1, time=2.0, kind="handle-drift", share="a", message="m", data={})
+                return EventsReply(events=(event,) if kind in (None, event.kind) else ())
+            case GetNumbers():
+                health = HandleHealth(status="drift", samples=3, canary_seconds=0.01)
+                return NumbersReply(shares=(ShareNumbers(share="a", health=health, last=(CHECK,), drifts=1, checks=2),))
+            case _:
+                raise AssertionError(request)
+
+    def _find(self, name: str) -> Share:
+        if name not in self.shares:
+            raise RequestError(f"no {name}", "look", code="share-not-found")
+        return self.shares[name]
+
+
+def view(share: Share) -> ShareView:
+    return ShareView(
+        **{name: getattr(share, name) for name in type(share).model_fields},
+        fsid=UUID(int=7),
+        nfs_paths=NfsPaths(v4=f"/{share.name}", v3=None),
+        state=ShareState(status="ok"),
+    )
