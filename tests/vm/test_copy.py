@@ -57,11 +57,11 @@ def test_names_that_come_and_go_at_the_source_do_so_for_the_client(client: Clien
     client.run(
         """
         echo from-behind > /srv/source/behind; echo second > /srv/source/second
-        await 30 test -e /mnt/share/behind
+        await 180 test -e /mnt/share/behind
         test "$(cat /mnt/share/behind)" = from-behind
-        await 30 test -s /mnt/share/second
+        await 180 test -s /mnt/share/second
         rm /srv/source/second
-        await 90 test ! -e /mnt/share/second
+        await 180 test ! -e /mnt/share/second
         rm /mnt/share/behind; test ! -e /srv/source/behind
         """
     )
