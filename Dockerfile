@@ -33,7 +33,7 @@ VOLUME /var/lib/holdfast
 EXPOSE 2049 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8080, timeout=8); c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"]
+    CMD python -m api.healthcheck "${HOLDFAST_RUN_DIR:-/run/holdfast}/api.sock"
 CMD ["python", "-m", "appliance"]
 COPY --from=packages /opt/holdfast /opt/holdfast
 # The project's own code comes last, because it changes often; compiled, because nobody writes there at run time.

@@ -6,24 +6,38 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api import checks, events, handles, health, metrics, problems, shares
+from api import checks, docs, events, handles, health, metrics, problems, shares, tokens
+from api.authenticator import Authenticator, Openness
 from api.control_client import ControlClient
 
+_FAILURES_PER_MINUTE = 20
 
-def create_app(control: ControlClient, token: str) -> FastAPI:
-    """Return the application; `token` is what callers have to show."""
-    if not token:
-        raise ValueError("an empty token would let everybody in")
-    app = FastAPI(title="Holdfast", version=_version(), description="An NFS export appliance.", redoc_url=None)
+
+def create_app(
+    control: ControlClient,
+    token: str,
+    *,
+    openness: Openness = Openness(),  # noqa: B008 - it cannot change
+    failures_per_minute: int = _FAILURES_PER_MINUTE,
+) -> FastAPI:
+    """Return the application; `token` is that of the token file, whose owner may do everything."""
+    app = FastAPI(
+        title="Holdfast",
+        version=_version(),
+        description="An NFS export appliance.",
+        openapi_url=None,  # both are routes of our own, which ask for credentials
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.control = control
-    app.state.token = token
+    app.state.authenticator = Authenticator(control, token, failures_per_minute)
+    app.state.open_paths = {
+        *((metrics.PATH,) if openness.metrics else ()),
+        *((docs.OPENAPI, docs.PAGE) if openness.docs else ()),
+    }
     problems.install(app)
-    app.include_router(shares.router)
-    app.include_router(checks.router)
-    app.include_router(handles.router)
-    app.include_router(events.router)
-    app.include_router(metrics.router)
-    app.include_router(health.router)
+    for part in (shares, checks, handles, events, tokens, metrics, health, docs):
+        app.include_router(part.router)
     return app
 
 

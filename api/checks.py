@@ -22,7 +22,7 @@ from appliance.control_checks import (
 )
 from appliance.handles import CheckWanted, HandleCheck, HandleCheckReport
 
-router = guarded_router(prefix="/v1/shares/{name}/handle-checks", tag="handle checks")
+router = guarded_router(prefix="/v1/shares/{name}/handle-checks", tag="handle checks", changing="operate")
 
 Number = Annotated[int, Path(description="Number of the check.", ge=1, le=2**53)]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from api.problems import ApiError, Problem
-from appliance.control import MAX_MESSAGE, REPLIES, Failure, Request, encode
+from appliance.control import MAX_MESSAGE, REPLIES, Failure, Question, Request, encode
 
 _Expected = TypeVar("_Expected", bound=BaseModel)
 
@@ -17,15 +17,20 @@ _Expected = TypeVar("_Expected", bound=BaseModel)
 class ControlClient:
     """Speaks to the supervisor's control socket."""
 
-    def __init__(self, path: Path, timeout: float) -> None:
-        """`timeout` is how long a change may take, in seconds."""
+    def __init__(self, path: Path, timeout: float, by: str = "") -> None:
+        """`timeout` is how long a change may take, in seconds; `by` is who asks."""
         self._path = path
         self._timeout = timeout
+        self._by = by
+
+    def on_behalf_of(self, by: str) -> ControlClient:
+        """Return a client that asks for somebody else."""
+        return ControlClient(self._path, self._timeout, by)
 
     async def ask(self, request: Request, expected: type[_Expected]) -> _Expected:
         """Return the supervisor's reply; raises ApiError for its refusals, its absence and its silence."""
         try:
-            line = await asyncio.wait_for(self._exchange(encode(request)), self._timeout)
+            line = await asyncio.wait_for(self._exchange(encode(Question(by=self._by, request=request))), self._timeout)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise _unavailable(repr(error)) from error
         reply = REPLIES.validate_json(line)

@@ -10,7 +10,7 @@ from api.shares import Control
 from appliance.control_checks import DecodedReply, DecodeHandle
 from appliance.handles import DecodedHandle
 
-router = guarded_router(prefix="/v1/handles", tag="handles")
+router = guarded_router(prefix="/v1/handles", tag="handles", changing="read")
 
 
 class HandleText(BaseModel):

@@ -14,12 +14,14 @@ from api.shares import Control
 from appliance.checks.outcomes import Outcome
 from appliance.control_checks import GetNumbers, NumbersReply, ShareNumbers
 
+PATH = "/metrics"
+
 router = guarded_router(tag="metrics")
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(PATH, response_class=Response)
 async def metrics(supervisor: Control) -> Response:
     """Return all numbers in Prometheus's text format."""
     reply = await supervisor.ask(GetNumbers(), NumbersReply)

@@ -22,6 +22,8 @@ STATUS: dict[str, int] = {
     "invalid": 422,
     "not-json": 400,
     "unauthorized": 401,
+    "forbidden": 403,
+    "too-many-failures": 429,
     "not-found": 404,
     "share-not-found": 404,
     "method-not-allowed": 405,
@@ -39,6 +41,8 @@ STATUS: dict[str, int] = {
     "check-running": 409,
     "clients-hold-state": 409,
     "check-not-found": 404,
+    "token-not-found": 404,
+    "token-exists": 409,
     "handle-invalid": 422,
     "internal": 500,
     "state": 503,
@@ -48,7 +52,9 @@ STATUS: dict[str, int] = {
 MEANINGS: dict[str, str] = {
     "invalid": "clients.0.network: must be a network such as 192.0.2.0/24 or 2001:db8::/32",
     "not-json": "the body is not JSON",
-    "unauthorized": "a valid bearer token is required",
+    "unauthorized": "credentials are needed",
+    "forbidden": "this is not allowed",
+    "too-many-failures": "too many wrong tokens",
     "not-found": "there is no such path",
     "share-not-found": "there is no share named projects",
     "method-not-allowed": "this path does not know the method",
@@ -66,6 +72,8 @@ MEANINGS: dict[str, str] = {
     "check-running": "a check of projects is running",
     "clients-hold-state": "NFSv4 clients hold 3 opens, locks or delegations on projects",
     "check-not-found": "projects has no check 7",
+    "token-not-found": "there is no token named backup",
+    "token-exists": "there is a token named backup already",
     "handle-invalid": "these digits are no file handle",
     "internal": "the API failed to do this",
     "state": "the state volume cannot be used",
@@ -73,6 +81,7 @@ MEANINGS: dict[str, str] = {
 }
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"description": "Always `Bearer`.", "schema": {"type": "string"}}},
+    429: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
 }
 SOURCE_REFUSALS = tuple(code for code in STATUS if code.startswith("source"))
 _JSON = "application/json"
@@ -99,9 +108,10 @@ class ProblemReply(BaseModel):
 class ApiError(Exception):
     """An answer other than success."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, headers: dict[str, str] | None = None) -> None:
         super().__init__(problem.message)
         self.problem = problem
+        self.headers = headers or ({"WWW-Authenticate": "Bearer"} if problem.code == "unauthorized" else None)
 
     @classmethod
     def of(cls, failure: Failure) -> ApiError:
@@ -120,8 +130,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def _own(_: Request, error: ApiError) -> JSONResponse:
-        headers = {"WWW-Authenticate": "Bearer"} if error.problem.code == "unauthorized" else None
-        return answer(error.problem, headers)
+        return answer(error.problem, error.headers)
 
     @app.exception_handler(HoldfastError)
     async def _domain(_: Request, error: HoldfastError) -> JSONResponse:
@@ -160,7 +169,8 @@ def _methods(app: FastAPI, request: Request) -> set[str]:
 
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI is told of a guarded route's failures: these codes, and those that any has."""
-    return failures("unauthorized", "invalid", *codes, "internal", "state", "supervisor-unavailable")
+    access = ("unauthorized", "forbidden", "too-many-failures")
+    return failures(*access, "invalid", *codes, "internal", "state", "supervisor-unavailable")
 
 
 def failures(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -28,9 +28,9 @@ router = guarded_router(prefix="/v1/shares", tag="shares")
 
 
 def control(request: Request) -> ControlClient:
-    """Return the way to the supervisor."""
+    """Return the way to the supervisor, who is told who asks."""
     client: ControlClient = request.app.state.control
-    return client
+    return client.on_behalf_of(getattr(request.state, "by", ""))
 
 
 Control = Annotated[ControlClient, Depends(control)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,10 @@ class Accepts:
 
 @dataclass(frozen=True)
 class Answers:
-    """Ready once an HTTP request for this path is answered with success; a port that accepts may be its parent's."""
+    """Ready once an HTTP request for this path over a unix socket is answered; one that accepts may be its parent's."""
 
-    port: int
+    socket: Path
     path: str
-    host: str = "localhost"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter
 
+from appliance.control_access import AccessAnswer, AccessRequest
 from appliance.control_checks import CheckAnswer, CheckRequest
 from appliance.errors import HoldfastError, RequestError
 from appliance.frozen import Frozen
@@ -186,10 +187,20 @@ ShareRequest = Annotated[
     ListShares | GetShare | CreateShare | UpdateShare | DeleteShare | RotateKey | GetReadiness,
     Field(discriminator="op"),
 ]
-Request = Annotated[ShareRequest | CheckRequest, Field(discriminator="op")]
-Reply = Annotated[ShareReply | SharesReply | ReadinessReply | Done | Failure | CheckAnswer, Field(discriminator="kind")]
+Request = Annotated[ShareRequest | CheckRequest | AccessRequest, Field(discriminator="op")]
+Reply = Annotated[
+    ShareReply | SharesReply | ReadinessReply | Done | Failure | CheckAnswer | AccessAnswer,
+    Field(discriminator="kind"),
+]
 
-REQUESTS: TypeAdapter[Request] = TypeAdapter(Request)
+
+class Question(Frozen):
+    """A request and who makes it, as the API has found out; empty for one that needs no credentials."""
+
+    by: str = ""
+    request: Request
+
+
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Reply)
 
 

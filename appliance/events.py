@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pydantic import Field
 
@@ -23,9 +24,23 @@ SCHEMA = (
     "CREATE INDEX events_by_share ON events (share, id)",
 )
 
+# Since schema version 3. What happened of itself was asked for by nobody.
+SCHEMA_ASKER = ("ALTER TABLE events ADD COLUMN asker TEXT NOT NULL DEFAULT ''",)
+
 KEPT = 10_000
 
 Data = Mapping[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """What is to be recorded; `by` is who asked for it, empty if nobody did."""
+
+    kind: str
+    message: str
+    share: str | None = None
+    data: Data = field(default_factory=dict)
+    by: str = ""
 
 
 class Event(Frozen):
@@ -36,6 +51,11 @@ class Event(Frozen):
     kind: str = Field(description="Stable name of what happened, for programs.", examples=["handle-drift"])
     share: str | None = Field(description="The share it happened to; null if it is not about one.")
     message: str = Field(description="What happened, for people.")
+    by: str = Field(
+        default="",
+        description="Who asked for it: `token NAME`, `token file`, or `uid N` of the unix socket; empty if nobody did.",
+        examples=["token backup"],
+    )
     data: dict[str, str | int | float | bool | None] = Field(description="Details, for programs.")
 
 
@@ -46,11 +66,15 @@ class Events:
         self._database = database
 
     def add(self, kind: str, message: str, share: str | None = None, data: Data | None = None) -> None:
+        """Record an event that nobody asked for. Raises StateError."""
+        self.record(NewEvent(kind, message, share, data or {}))
+
+    def record(self, event: NewEvent) -> None:
         """Record an event. Raises StateError."""
-        row = (time.time(), kind, share, message, json.dumps(dict(data or {})))
+        row = (time.time(), event.kind, event.share, event.message, json.dumps(dict(event.data)), event.by)
         with self._database.transaction() as connection:
             cursor = connection.execute(
-                "INSERT INTO events (time, kind, share, message, data) VALUES (?, ?, ?, ?, ?)", row
+                "INSERT INTO events (time, kind, share, message, data, asker) VALUES (?, ?, ?, ?, ?, ?)", row
             )
             connection.execute("DELETE FROM events WHERE id <= ?", ((cursor.lastrowid or 0) - KEPT,))
 
@@ -60,12 +84,12 @@ class Events:
         """Return the newest events that fit, at most `limit`, the newest first. `since` is seconds since the epoch."""
         with self._database.transaction() as connection:
             rows = connection.execute(
-                "SELECT id, time, kind, share, message, data FROM events"
+                "SELECT id, time, kind, share, message, data, asker FROM events"
                 " WHERE (:share IS NULL OR share = :share) AND (:kind IS NULL OR kind = :kind)"
                 " AND (:since IS NULL OR time >= :since) ORDER BY id DESC LIMIT :limit",
                 {"share": share, "kind": kind, "since": since, "limit": limit},
             ).fetchall()
         return [
-            Event(id=number, time=when, kind=kind_, share=of, message=message, data=json.loads(data))
-            for number, when, kind_, of, message, data in rows
+            Event(id=number, time=when, kind=kind_, share=of, message=message, data=json.loads(data), by=by)
+            for number, when, kind_, of, message, data, by in rows
         ]

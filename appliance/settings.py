@@ -90,6 +90,17 @@ class Settings(BaseSettings):
         min_length=1,
         description="User and group that the REST API's process runs as.",
     )
+    api_tls_certificate: AbsolutePath | None = Field(
+        default=None,
+        description="PEM file with the certificate of the REST API and its chain, read by the API's user; with it the "
+        "API speaks TLS only, but on the unix socket. It is read again when it changes.",
+    )
+    api_tls_key: AbsolutePath | None = Field(default=None, description="PEM file with the key of that certificate.")
+    api_failures: int = Field(
+        default=20, ge=1, le=10_000, description="Wrong tokens a minute from one address before it is turned away."
+    )
+    metrics_open: bool = Field(default=False, description="Answer `/metrics` without credentials.")
+    docs_open: bool = Field(default=False, description="Answer `/docs` and `/openapi.json` without credentials.")
     command_timeout: float = Field(
         default=60.0,
         gt=0,
@@ -136,6 +147,12 @@ class Settings(BaseSettings):
             raise ValueError(f"nfs_grace ({self.nfs_grace} s) must not be shorter than nfs_lease ({self.nfs_lease} s)")
         return self
 
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> Self:
+        if (self.api_tls_certificate is None) != (self.api_tls_key is None):
+            raise ValueError("api_tls_certificate and api_tls_key go together")
+        return self
+
     @property
     def database(self) -> Path:
         """The state database."""
@@ -156,9 +173,14 @@ class Settings(BaseSettings):
         """Where the supervisor answers the API."""
         return self.run_dir / "control.sock"
 
+    @property
+    def api_socket(self) -> Path:
+        """Where the API answers processes of this machine, known by their uid."""
+        return self.run_dir / "api.sock"
+
     def environment(self) -> dict[str, str]:
         """Return the variables that make another process load the same settings."""
-        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self}
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self if value is not None}
 
 
 class ClientSettings(BaseSettings):

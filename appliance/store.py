@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NewType
 from uuid import UUID, uuid4
 
-from appliance import check_store, events
+from appliance import check_store, events, tokens
 from appliance.errors import RequestError
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.key import new_key
@@ -59,6 +59,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             INSERT INTO revoked_keys VALUES (OLD.fsid, OLD.key, unixepoch());
         END""",
     ),
+    (*tokens.SCHEMA, *events.SCHEMA_ASKER),
 )
 
 # What must never be made anew, each after what it refers to; see appliance.precious.

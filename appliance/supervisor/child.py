@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 import time
+from pathlib import Path
 
 from appliance.children import Accepts, Answers, ChildSpec, HoldsOpen, Ready, Succeeds
 from appliance.errors import CommandError
@@ -100,9 +101,9 @@ async def _is_ready(condition: Ready, pid: int) -> bool:
                 writer.close()
                 return True
             return False
-        case Answers(port, path, host):
+        case Answers(place, path):
             with contextlib.suppress(OSError, TimeoutError):
-                status = await asyncio.wait_for(_get(host, port, path), _ANSWER_SECONDS)
+                status = await asyncio.wait_for(_get(place, path), _ANSWER_SECONDS)
                 return status.split()[1:2] == [b"200"]
             return False
         case Succeeds(argv):
@@ -112,11 +113,11 @@ async def _is_ready(condition: Ready, pid: int) -> bool:
             return False
 
 
-async def _get(host: str, port: int, path: str) -> bytes:
+async def _get(place: Path, path: str) -> bytes:
     """Return the status line of the answer to a GET request."""
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await asyncio.open_unix_connection(place)
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return await reader.readline()
     finally:
         writer.close()

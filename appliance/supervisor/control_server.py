@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from appliance.control import MAX_MESSAGE, REQUESTS, Failure, Reply, Request, encode
+from appliance.control import MAX_MESSAGE, Failure, Question, Reply, Request, encode
 from appliance.errors import HoldfastError
 from appliance.logs import facts
 from appliance.model import fault
@@ -24,8 +24,8 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 class ControlServer:
     """Serves a unix stream socket; each line is a request and gets one line as its reply."""
 
-    def __init__(self, path: Path, users: Collection[int], answer: Callable[[Request], Awaitable[Reply]]) -> None:
-        """Only processes of the given `users` (uids) are answered."""
+    def __init__(self, path: Path, users: Collection[int], answer: Callable[[Request, str], Awaitable[Reply]]) -> None:
+        """Only processes of the given `users` (uids) are answered; `answer` is told who they say is asking them."""
         self._path = path
         self._users = frozenset(users)
         self._answer = answer
@@ -82,11 +82,11 @@ class ControlServer:
 
     async def _reply(self, line: bytes) -> Reply:
         try:
-            request = REQUESTS.validate_json(line)
+            question = Question.model_validate_json(line)
         except ValidationError as error:
-            return Failure.of(fault(error.errors(), skip=1))  # the first part is the kind of request
+            return Failure.of(fault(error.errors(), skip=2))  # the first parts are `request` and its kind
         try:
-            return await self._answer(request)
+            return await self._answer(question.request, question.by)
         except HoldfastError as error:
             return Failure.of(error)
         except Exception:  # noqa: BLE001 - one request's defect must not end the supervisor

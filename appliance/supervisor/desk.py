@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.control import Done, Reply, Request
+from appliance.control_access import Authenticate, ListTokens, MakeToken, RevokeToken
 from appliance.control_checks import (
     CancelCheck,
     DecodedReply,
@@ -15,24 +16,45 @@ from appliance.control_checks import (
     NumbersReply,
     StartCheck,
 )
+from appliance.errors import StateError
 from appliance.events import Events
+from appliance.logs import facts
+from appliance.supervisor.access import Access
+from appliance.supervisor.audit import event_of
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.threads import in_thread
 
+_LOG = facts(__name__)
+
 
 class Desk:
     """Answers every kind of request."""
 
-    def __init__(self, shares: Requests, checks: HandleChecks, decoding: Decoding, events: Events) -> None:
+    def __init__(
+        self, shares: Requests, checks: HandleChecks, decoding: Decoding, access: Access, events: Events
+    ) -> None:
         self._shares = shares
         self._checks = checks
         self._decoding = decoding
+        self._access = access
         self._events = events
 
-    async def answer(self, request: Request) -> Reply:
-        """Do what is asked and return the reply; raises HoldfastError, and then nothing has changed."""
+    async def answer(self, request: Request, by: str = "") -> Reply:
+        """Do what is asked and return the reply; raises HoldfastError, and then nothing has changed.
+
+        `by` is who asks, for the event that is recorded of a change.
+        """
+        reply = await self._answer(request)
+        if (event := event_of(request, by)) is not None:
+            try:
+                await in_thread(lambda: self._events.record(event))
+            except StateError as error:  # what was asked for is done all the same
+                _LOG.error("an event cannot be recorded", event=event.kind, by=by, reason=error.message)
+        return reply
+
+    async def _answer(self, request: Request) -> Reply:
         match request:
             case StartCheck():
                 return await self._checks.start(request)
@@ -50,5 +72,7 @@ class Desk:
                 return EventsReply(events=tuple(found))
             case GetNumbers():
                 return NumbersReply(shares=tuple(await self._checks.numbers()))
+            case Authenticate() | MakeToken() | ListTokens() | RevokeToken():
+                return await self._access.answer(request)
             case _:
                 return await self._shares.answer(request)

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from appliance.check_store import CheckStore
@@ -19,6 +20,7 @@ from appliance.logs import facts
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor import kernel_mounts, preconditions, state_dir
+from appliance.supervisor.access import Access
 from appliance.supervisor.canary import Canaries
 from appliance.supervisor.check_modes import CheckModes
 from appliance.supervisor.child import python
@@ -35,6 +37,7 @@ from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.threads import in_thread
+from appliance.tokens import Tokens
 
 _LOG = facts(__name__)
 _API_LISTENER = "api"
@@ -72,6 +75,8 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         stack.callback(store.close)
         listener = _api_listener(settings, first)
         stack.callback(listener.close)
+        local = _local_listener(settings.api_socket, api_user.pw_gid)
+        stack.callback(local.close)
 
         await in_thread(lambda: kernel_mounts.mount_exports(settings.exports_dir))
         stack.push_async_callback(in_thread, lambda: kernel_mounts.unmount_exports(settings.exports_dir))
@@ -99,12 +104,12 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
             await checks.let_go(share)  # in the caller's task: a check that has a share mounted anew is not ended by it
 
         executor.letting_go = let_go
-        desk = Desk(requests, checks, Decoding(settings, store, executor), events)
+        desk = Desk(requests, checks, Decoding(settings, store, executor), Access(Tokens(database)), events)
         control = ControlServer(settings.control_socket, {0, os.getuid(), api_user.pw_uid}, desk.answer)
         stack.push_async_callback(control.stop)
         await control.start(api_user.pw_gid)
 
-        api = Guard(api_child(settings, listener), settings.ready_timeout)
+        api = Guard(api_child(settings, listener, local), settings.ready_timeout)
         stack.push_async_callback(api.stop)
         # The API has no part in the shares' coming up, nor they in its.
         starting = _background(stack, api.start(patient=first.again))
@@ -152,15 +157,25 @@ def _api_listener(settings: Settings, first: FirstProcess) -> socket.socket:
     return listener
 
 
-def api_child(settings: Settings, listener: socket.socket) -> ChildSpec:
-    """Return what to know of the API's process. It inherits the listening socket, so its restarts refuse nobody."""
-    address = settings.api_address
+def _local_listener(path: Path, group: int) -> socket.socket:
+    """Return the API's unix socket, listening; root and the group may connect, and only root needs no token."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    os.chown(path, -1, group)
+    os.chmod(path, 0o660)
+    listener.listen(128)
+    return listener
+
+
+def api_child(settings: Settings, listener: socket.socket, local: socket.socket) -> ChildSpec:
+    """Return what to know of the API's process. It inherits the listening sockets, so its restarts refuse nobody."""
     return ChildSpec(
         name="api",
-        argv=python("api", "--fd", str(listener.fileno())),
-        ready=Answers(settings.api_port, "/healthz", "localhost" if address.is_unspecified else str(address)),
+        argv=python("api", "--fd", str(listener.fileno()), "--unix-fd", str(local.fileno())),
+        ready=Answers(settings.api_socket, "/healthz"),
         user=settings.api_user,
-        pass_fds=(listener.fileno(),),
+        pass_fds=(listener.fileno(), local.fileno()),
         environment=tuple(settings.environment().items()),
         own_log=True,
     )

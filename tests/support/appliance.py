@@ -18,6 +18,7 @@ from appliance.handles import CheckWanted, HandleCheckReport, Mode
 from appliance.model import Client, Share
 from appliance.settings import Settings
 from appliance.store import Store
+from appliance.supervisor.access import Access
 from appliance.supervisor.canary import Canaries
 from appliance.supervisor.check_modes import CheckModes
 from appliance.supervisor.decoding import Decoding
@@ -27,6 +28,7 @@ from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
+from appliance.tokens import Tokens
 from tests.support.played_nfs import PlayedServer, PlayedSide
 
 
@@ -58,7 +60,7 @@ class Appliance:
         self.checks = HandleChecks(self.settings, self.store, self.results, self.events, self.executor, modes)
         self.canaries = Canaries(self.settings, self.results, self.events, self.executor)
         decoding = Decoding(self.settings, self.store, self.executor)
-        self.desk = Desk(requests, self.checks, decoding, self.events)
+        self.desk = Desk(requests, self.checks, decoding, Access(Tokens(self.database)), self.events)
 
         async def let_go(share: str) -> None:
             await self.canaries.let_go(share)

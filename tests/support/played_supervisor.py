@@ -29,6 +29,16 @@ from appliance.control import (
     ShareView,
     UpdateShare,
 )
+from appliance.control_access import (
+    AccessRequest,
+    Authenticate,
+    ListTokens,
+    MakeToken,
+    NewTokenReply,
+    PrincipalReply,
+    RevokeToken,
+    TokensReply,
+)
 from appliance.control_checks import (
     CancelCheck,
     CheckReply,
@@ -50,6 +60,7 @@ from appliance.events import Event
 from appliance.handles import DecodedHandle, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth
 from appliance.model import Share
 from appliance.supervisor.control_server import ControlServer
+from appliance.tokens import PREFIX, NewToken, Principal, Role, Token, digest
 
 CHECK = HandleCheck(
     id=1, share="a", mode="passive", trigger="request", state="done", started=1.0, finished=2.0, done=3, total=3,
@@ -69,6 +80,8 @@ class Supervisor:
         self.shares: dict[str, Share] = {}
         self.ready = True
         self.requests: list[Request] = []
+        self.asked_by: list[str] = []
+        self.tokens: dict[str, tuple[str, Role]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -84,8 +97,9 @@ class Supervisor:
         self._thread.join(10)
         self._loop.close()
 
-    async def answer(self, request: Request) -> Reply:
+    async def answer(self, request: Request, by: str = "") -> Reply:
         self.requests.append(request)
+        self.asked_by.append(by)
         match request:
             case ListShares():
                 return SharesReply(shares=tuple(map(view, self.shares.values())))
@@ -113,8 +127,32 @@ class Supervisor:
             case _:
                 return self.checks(request)
 
+    def access(self, request: AccessRequest) -> Reply:
+        match request:
+            case Authenticate(digest=shown):
+                mine = {digest(text): (name, role) for name, (text, role) in self.tokens.items()}
+                if shown not in mine:
+                    return PrincipalReply(principal=None)
+                name, role = mine[shown]
+                return PrincipalReply(principal=Principal(name=f"token {name}", role=role))
+            case MakeToken(wanted=wanted):
+                if wanted.name in self.tokens:
+                    raise RequestError("it is there", code="token-exists", field="name")
+                made = NewToken(name=wanted.name, role=wanted.role, created=1.0, token=f"{PREFIX}{wanted.name}")
+                self.tokens[made.name] = made.token, made.role
+                return NewTokenReply(made=made)
+            case ListTokens():
+                listed = tuple(Token(name=name, role=role, created=1.0) for name, (_, role) in self.tokens.items())
+                return TokensReply(tokens=listed)
+            case RevokeToken(name=name):
+                if self.tokens.pop(name, None) is None:
+                    raise RequestError("no such token", code="token-not-found")
+                return Done()
+
     def checks(self, request: Request) -> Reply:
         match request:
+            case Authenticate() | MakeToken() | ListTokens() | RevokeToken():
+                return self.access(request)
             case StartCheck(name=name, wanted=wanted):
                 self._find(name)
                 return CheckReply(check=CHECK.model_copy(update={"mode": wanted.mode}))

@@ -145,6 +145,9 @@ ROUTES = [
     ("POST", "/v1/handles/decode"),
     ("GET", "/v1/events"),
     ("GET", "/metrics"),
+    ("GET", "/v1/tokens"),
+    ("POST", "/v1/tokens"),
+    ("DELETE", "/v1/tokens/a"),
 ]
 
 

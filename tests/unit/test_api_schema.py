@@ -15,11 +15,14 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 
 from api.app import create_app
+from api.authenticator import Openness
 from api.control_client import ControlClient
 from tests.support.played_supervisor import Supervisor
 
 TOKEN = "correct-horse"  # noqa: S105 - made up
-APP = create_app(ControlClient(Path("/nowhere"), timeout=60), TOKEN)
+APP = create_app(
+    ControlClient(Path("/nowhere"), timeout=60), TOKEN, openness=Openness(docs=True), failures_per_minute=10_000
+)
 CONFIG = schemathesis.Config.from_dict(
     {
         "headers": {"Authorization": f"Bearer {TOKEN}"},

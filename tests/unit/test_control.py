@@ -18,7 +18,6 @@ from appliance import control
 from appliance.control import (
     MAX_MESSAGE,
     REPLIES,
-    REQUESTS,
     CreateShare,
     DeleteShare,
     Done,
@@ -26,6 +25,7 @@ from appliance.control import (
     GetReadiness,
     GetShare,
     ListShares,
+    Question,
     Readiness,
     ReadinessReply,
     Reply,
@@ -40,7 +40,7 @@ from appliance.model import Client, Share, ShareChanges
 from appliance.supervisor.control_server import ControlServer
 
 SHARE = Share(name="a", source="/srv/a", clients=(Client(network="10.0.0.0/8"),))
-Answer = Callable[[Request], Awaitable[Reply]]
+Answer = Callable[[Request, str], Awaitable[Reply]]
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,11 @@ Answer = Callable[[Request], Awaitable[Reply]]
     ids=lambda request: request.op,
 )
 def test_requests_arrive_as_they_were_sent(request_: Request) -> None:
-    line = encode(request_)
+    line = encode(Question(by="token a", request=request_))
     assert line.count(b"\n") == 1
-    received = REQUESTS.validate_json(line)
-    assert received == request_
+    question = Question.model_validate_json(line)
+    received = question.request
+    assert (question.by, received) == ("token a", request_)
     if isinstance(received, UpdateShare):
         assert received.changes.model_fields_set == {"workers", "enabled"}
 
@@ -94,7 +95,7 @@ def conversation(path: Path, answer: Answer, talk: Callable[[], Awaitable[object
     return asyncio.run(run())
 
 
-async def done(_: Request) -> Reply:
+async def done(_: Request, by: str) -> Reply:
     return Done()
 
 
@@ -106,7 +107,7 @@ def ask(path: Path, answer: Answer, request: Request, expected: type[BaseModel])
 def test_a_request_is_answered(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
 
-    async def answer(request: Request) -> Reply:
+    async def answer(request: Request, by: str) -> Reply:
         assert request == ListShares()
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         return SharesReply(shares=())
@@ -115,8 +116,25 @@ def test_a_request_is_answered(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_the_supervisor_is_told_who_asks(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def answer(_: Request, by: str) -> Reply:
+        told.append(by)
+        return Done()
+
+    client = ControlClient(tmp_path / "s", timeout=10)
+
+    async def talk() -> None:
+        await client.on_behalf_of("token a").ask(DeleteShare(name="a"), Done)
+        await client.ask(DeleteShare(name="a"), Done)
+
+    conversation(tmp_path / "s", answer, talk, {os.getuid()})
+    assert told == ["token a", ""]
+
+
 def test_refusals_reach_the_one_who_asked(tmp_path: Path) -> None:
-    async def refuse(_: Request) -> Reply:
+    async def refuse(_: Request, by: str) -> Reply:
         raise RequestError("no such share", "look", code="share-not-found", field="name")
 
     with pytest.raises(ApiError) as caught:
@@ -128,7 +146,7 @@ def test_refusals_reach_the_one_who_asked(tmp_path: Path) -> None:
 
 
 def test_a_defect_in_one_request_does_not_end_the_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def fail(request: Request) -> Reply:
+    async def fail(request: Request, by: str) -> Reply:
         if isinstance(request, ListShares):
             raise ZeroDivisionError
         return Done()
@@ -155,20 +173,25 @@ async def exchange(path: Path, *lines: bytes) -> list[bytes]:
     return replies
 
 
+def asked(request: object) -> bytes:
+    return json.dumps({"by": "", "request": request}).encode() + b"\n"
+
+
 @pytest.mark.parametrize(
     ("line", "field"),
     [
         (b"\xff\xfe\n", None),
         (b"{}\n", None),
-        (b'{"op": "format-disk"}\n', None),
-        (b'{"op": "get-share", "name": 7}\n', "name"),
-        (b'{"op": "get-share", "name": "a", "more": 1}\n', "more"),
-        (json.dumps({"op": "create-share", "share": {"name": "a", "source": "b"}}).encode() + b"\n", "share.source"),
+        (b'{"op": "get-readiness"}\n', None),
+        (asked({"op": "format-disk"}), None),
+        (asked({"op": "get-share", "name": 7}), "name"),
+        (asked({"op": "get-share", "name": "a", "more": 1}), "more"),
+        (asked({"op": "create-share", "share": {"name": "a", "source": "b"}}), "share.source"),
     ],
 )
 def test_nonsense_is_refused_and_the_next_request_served(tmp_path: Path, line: bytes, field: str | None) -> None:
     async def talk() -> list[bytes]:
-        return await exchange(tmp_path / "s", line, encode(GetReadiness()))
+        return await exchange(tmp_path / "s", line, encode(Question(request=GetReadiness())))
 
     replies = conversation(tmp_path / "s", done, talk, {os.getuid()})
     assert isinstance(replies, list)
@@ -188,12 +211,12 @@ def test_a_line_without_an_end_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_stranger_is_not_answered(tmp_path: Path) -> None:
-    async def answer(_: Request) -> Reply:
+    async def answer(_: Request, by: str) -> Reply:
         raise AssertionError("the stranger was heard")
 
     async def talk() -> list[bytes]:
         try:
-            return await exchange(tmp_path / "s", encode(ListShares()))
+            return await exchange(tmp_path / "s", encode(Question(request=ListShares())))
         except ConnectionError:  # the server hung up on a request that it had not read
             return [b""]
 
@@ -207,7 +230,7 @@ def test_an_absent_supervisor_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_a_silent_supervisor_is_given_up(tmp_path: Path) -> None:
-    async def never(_: Request) -> Reply:
+    async def never(_: Request, by: str) -> Reply:
         await asyncio.sleep(60)
         return Done()
 
@@ -224,7 +247,7 @@ def test_a_silent_supervisor_is_given_up(tmp_path: Path) -> None:
 def test_a_reply_of_another_kind_is_not_taken_for_an_answer(tmp_path: Path) -> None:
     readiness = Readiness(ready=True, nfs=True, shares_enabled=0, shares_ready=0)
 
-    async def answer(_: Request) -> Reply:
+    async def answer(_: Request, by: str) -> Reply:
         return ReadinessReply(readiness=readiness)
 
     with pytest.raises(ApiError, match="readiness"):

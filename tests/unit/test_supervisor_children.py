@@ -172,7 +172,7 @@ def test_ready_when_a_port_accepts() -> None:
         with_guard(inherited, act)
 
 
-def test_ready_when_a_request_is_answered_not_when_the_port_is_open() -> None:
+def test_ready_when_a_request_is_answered_not_when_the_socket_is_there(tmp_path: Path) -> None:
     serve = """
 import socket, sys, time
 listener = socket.socket(fileno=int(sys.argv[1]))
@@ -183,11 +183,13 @@ while True:
     connection.send(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
     connection.close()
 """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
         inherited = ChildSpec(
             "child",
             (sys.executable, "-c", serve, str(listener.fileno())),
-            Answers(listener.getsockname()[1], "/", "127.0.0.1"),
+            Answers(tmp_path / "s", "/"),
             pass_fds=(listener.fileno(),),
         )
         began = time.monotonic()
