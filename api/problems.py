@@ -37,6 +37,8 @@ STATUS: dict[str, int] = {
     "source-no-handles": 422,
     "source-filesystem": 422,
     "source-changed": 409,
+    "nfs-path-taken": 409,
+    "protection-missing": 422,
     "share-not-served": 409,
     "check-running": 409,
     "clients-hold-state": 409,
@@ -68,6 +70,8 @@ MEANINGS: dict[str, str] = {
     "source-no-handles": "source: the filesystem gives no file handles",
     "source-filesystem": "source: the filesystem cannot be served",
     "source-changed": "something else is mounted at /srv/projects",
+    "nfs-path-taken": "nfs_path: /media and /media/films, where clients find films, contain one another",
+    "protection-missing": "clients.0.transport: no tlshd runs beside the NFS server",
     "share-not-served": "projects is not served just now",
     "check-running": "a check of projects is running",
     "clients-hold-state": "NFSv4 clients hold 3 opens, locks or delegations on projects",
@@ -83,7 +87,7 @@ _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"description": "Always `Bearer`.", "schema": {"type": "string"}}},
     429: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
 }
-SOURCE_REFUSALS = tuple(code for code in STATUS if code.startswith("source"))
+SHARE_REFUSALS = (*(code for code in STATUS if code.startswith("source")), "nfs-path-taken", "protection-missing")
 _JSON = "application/json"
 _OF_HTTP = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed"}
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.auth import guarded_router
 from api.control_client import ControlClient
-from api.problems import SOURCE_REFUSALS, responses
+from api.problems import SHARE_REFUSALS, responses
 from appliance.control import (
     CreateShare,
     DeleteShare,
@@ -51,7 +51,7 @@ async def list_shares(supervisor: Control) -> ShareList:
     return ShareList(shares=reply.shares)
 
 
-@router.post("", status_code=201, responses=responses("not-json", "share-exists", *SOURCE_REFUSALS))
+@router.post("", status_code=201, responses=responses("not-json", "share-exists", *SHARE_REFUSALS))
 async def create_share(share: Share, supervisor: Control, response: Response) -> ShareView:
     """Add a share, mount it and export it; the reply tells its state."""
     reply = await supervisor.ask(CreateShare(share=share), ShareReply)
@@ -66,7 +66,7 @@ async def get_share(name: Name, supervisor: Control) -> ShareView:
     return reply.share
 
 
-@router.patch("/{name}", responses=responses("not-json", "share-not-found", *SOURCE_REFUSALS))
+@router.patch("/{name}", responses=responses("not-json", "share-not-found", *SHARE_REFUSALS))
 async def change_share(name: Name, changes: ShareChanges, supervisor: Control) -> ShareView:
     """Change the fields that are given; the result is checked as a whole, other shares are not disturbed."""
     reply = await supervisor.ask(UpdateShare(name=name, changes=changes), ShareReply)

@@ -158,6 +158,10 @@ class Settings(BaseSettings):
         """The state database."""
         return self.state_dir / "holdfast.db"
 
+    def mountpoint(self, export_path: str) -> Path:
+        """Return where a share is mounted that clients find at this path."""
+        return self.exports_dir / export_path.lstrip("/")
+
     @property
     def token_file(self) -> Path:
         """The API's bearer token, made at the first start; root may change it, the API's group may read it."""

@@ -7,8 +7,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 from appliance.frozen import Frozen
 from appliance.model.clients import Client
 from appliance.model.faults import fault
-from appliance.model.paths import PlainPath
-from appliance.model.shares import Share, Workers
+from appliance.model.paths import NfsPath, PlainPath
+from appliance.model.shares import Comment, Labels, Share, Workers
 
 
 class ShareChanges(Frozen):
@@ -20,10 +20,20 @@ class ShareChanges(Frozen):
     clients: tuple[Client, ...] | None = Field(
         default=None, description="The new list of clients, in place of the old one."
     )
+    sync: bool | None = Field(
+        default=None, strict=True, description="Whether what clients were told is written is on storage."
+    )
+    nfs_path: NfsPath | None = Field(
+        default=None,
+        description="Where clients find the share; null for /NAME. It is mounted anew: what they hold open is lost.",
+    )
     workers: Workers | None = Field(
         default=None, description="New number of workers; null for the appliance's default."
     )
     enabled: bool | None = Field(default=None, strict=True, description="Whether the share is served.")
+
+    comment: Comment | None = Field(default=None, description="The new comment.")
+    labels: Labels | None = Field(default=None, description="The new labels, in place of the old ones.")
 
     @model_serializer(mode="wrap")
     def _only_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:

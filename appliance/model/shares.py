@@ -8,9 +8,10 @@ from pydantic import AfterValidator, Field
 
 from appliance.frozen import Frozen
 from appliance.model.clients import Client
-from appliance.model.paths import PlainPath
+from appliance.model.paths import NfsPath, PlainPath
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"  # pydantic's engine: `$` is the very end, not before a newline
+_TEXT = r"^[^\x00-\x1f\x7f]*$"  # one line: it is shown in tables and logs
 
 ShareName = Annotated[
     str,
@@ -22,6 +23,12 @@ ShareName = Annotated[
     ),
 ]
 Workers = Annotated[int, Field(strict=True, ge=1, le=64)]
+Comment = Annotated[str, Field(max_length=1024, pattern=_TEXT)]
+LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
+Labels = Annotated[
+    dict[LabelKey, Annotated[str, Field(max_length=255, pattern=_TEXT)]],
+    Field(max_length=64, examples=[{"team": "video"}]),
+]
 
 
 def _differ(clients: tuple[Client, ...]) -> tuple[Client, ...]:
@@ -46,6 +53,18 @@ class Share(Frozen):
         max_length=256,
         description="Who may mount the share. Empty: nobody; the whole world only by 0.0.0.0/0.",
     )
+    sync: bool = Field(
+        default=True,
+        strict=True,
+        description="Whether what clients were told is written is on storage. Without it, a cut of the server's power "
+        "loses data that clients believe is safe.",
+    )
+    nfs_path: NfsPath | None = Field(
+        default=None,
+        description="Where clients find the share, as in SERVER:/media/films; /NAME unless given. A change mounts the "
+        "share anew: handles stay good, what clients hold open is lost to them.",
+        examples=["/media/films"],
+    )
     workers: Workers | None = Field(
         default=None,
         description="Worker processes that serve the share; the appliance's default unless given.",
@@ -53,3 +72,10 @@ class Share(Frozen):
     enabled: bool = Field(
         default=True, strict=True, description="Whether the share is served. Clients of a disabled one see ESTALE."
     )
+    comment: Comment = Field(default="", description="What people should know about it; one line.")
+    labels: Labels = Field(default={}, description="Words of your own to sort shares by; they change nothing.")
+
+    @property
+    def export_path(self) -> str:
+        """Where clients find it, below the root of what is exported."""
+        return self.nfs_path or f"/{self.name}"

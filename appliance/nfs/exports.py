@@ -14,19 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.model import Client
+from appliance.model.clients import Flavour, Transport
 from appliance.store import Fsid
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
-_ADDRESS = re.compile(r"[A-Za-z0-9.:/-]+\Z")
+_ADDRESS = re.compile(r"@?[A-Za-z0-9_.:/*?][A-Za-z0-9_.:/*?-]*\Z")
 _HALVES = {"0.0.0.0/0": ("0.0.0.0/1", "128.0.0.0/1"), "::/0": ("::/1", "8000::/1")}
 _NAMES = "host name"
 _HEADER = "# Written by Holdfast; changes made here are lost.\n"
 
 # What every export line has in common:
 # no_subtree_check: a file handle must not change its validity when its file is renamed.
-# sync: what the client was told is written is on the disk.
 _NEVER_MOUNTED = "/proc/1"  # a directory, and never a mount point
-_COMMON = ("sync", "no_subtree_check", "sec=sys")
+_COMMON = ("no_subtree_check",)
+_FLAVOURS: tuple[Flavour, ...] = ("krb5p", "krb5i", "krb5", "sys")
+# The least that a connection needs, and all that will do then. Nothing is written for "none": every kernel allows that.
+_TRANSPORTS: dict[Transport, str] = {"none": "", "tls": "xprtsec=tls:mtls", "mtls": "xprtsec=mtls"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Export:
     path: Path
     fsid: Fsid
     clients: tuple[Client, ...]
+    sync: bool = True
     withheld: bool = False
     """Clients wait: their requests are left unanswered, as those for a share that is not mounted."""
 
@@ -79,6 +83,8 @@ def _pairs(words: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
 
 
 def _is_name(word: str) -> bool:
+    if word.startswith("@") or "*" in word or "?" in word:  # exportfs keeps these as they are
+        return False
     try:
         ipaddress.ip_network(word)
     except ValueError:
@@ -122,17 +128,18 @@ def _client(client: Client, export: Export) -> list[str]:
     # clients wait then; without the option they would get ESTALE, or see an empty directory.
     options = [
         client.access,
+        "sync" if export.sync else "async",
         *_COMMON,
         f"mountpoint={_NEVER_MOUNTED}" if export.withheld else "mountpoint",
         f"fsid={export.fsid}",
         *_squash(client),
-        _ports(client.secure_ports),
+        *_wire(client),
     ]
     return _words(client, options)
 
 
 def _root_client(client: Client) -> list[str]:
-    return _words(client, ["ro", *_COMMON, "fsid=0", "root_squash", _ports(client.secure_ports)])
+    return _words(client, ["ro", "sync", *_COMMON, "fsid=0", "root_squash", *_wire(client)])
 
 
 def _words(client: Client, options: Sequence[str]) -> list[str]:
@@ -149,15 +156,29 @@ def _squash(client: Client) -> Iterable[str]:
         yield f"anongid={client.anongid}"
 
 
-def _ports(secure: bool) -> str:
-    return "secure" if secure else "insecure"
+def _wire(client: Client) -> Iterable[str]:
+    """Where from, and how protected, a client's requests have to come."""
+    yield "secure" if client.secure_ports else "insecure"
+    yield "sec=" + ":".join(client.security)
+    if protection := _TRANSPORTS[client.transport]:
+        yield protection
 
 
 def _union(exports: Iterable[Export]) -> list[Client]:
-    """Everybody who may mount a share may pass the root, from an insecure port if that will do for one share."""
+    """Everybody who may mount a share may pass the root, in every way that will do for one of the shares."""
     clients: dict[str, Client] = {}
     for client in (client for export in exports for client in export.clients):
-        known = clients.setdefault(client.address, client)
-        if known.secure_ports and not client.secure_ports:
-            clients[client.address] = client
+        known = clients.get(client.address)
+        clients[client.address] = client if known is None else _either(known, client)
     return [clients[address] for address in sorted(clients)]
+
+
+def _either(one: Client, other: Client) -> Client:
+    flavours = {*one.security, *other.security}
+    return one.model_copy(
+        update={
+            "secure_ports": one.secure_ports and other.secure_ports,
+            "security": tuple(flavour for flavour in _FLAVOURS if flavour in flavours),
+            "transport": min(one.transport, other.transport, key=list(_TRANSPORTS).index),
+        }
+    )

@@ -64,7 +64,10 @@ class CheckModes:
 
     async def _held(self, share: str) -> int:
         """Return how many states NFSv4 clients have on a share's filesystem."""
-        path = self._settings.exports_dir / share
+        served = self._executor.served.get(share)
+        if served is None:
+            return 0
+        path = served.wanted.mountpoint(self._settings.exports_dir)
         device = await in_thread(lambda: mountinfo.device(path))
         return count_states(await self._server.states(), device)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class Executor:
         for name, description in self._data_path.kept().items():
             try:
                 share = self._share(Wanted.from_json(description))
-                share.adopt(self._data_path, self._settings.exports_dir / name)
+                share.adopt(self._data_path, self._mountpoint(share.wanted))
             except (ValueError, KeyError) as error:
                 _LOG.error("a share cannot be adopted and is mounted anew", share=name, reason=error)
             else:
@@ -96,7 +97,7 @@ class Executor:
 
     async def in_force(self, record: ShareRecord) -> bool:
         """Whether a share is mounted and exported to its clients, as the kernel's and exportfs's tables have it."""
-        path = self._settings.exports_dir / record.share.name
+        path = self._settings.mountpoint(record.share.export_path)
         wanted = pairs_of(path, record.share.clients)
         seen = await in_thread(lambda: mountinfo.mounted(path, FILESYSTEM_TYPE))
         return seen and wanted <= self._server.exported().pairs
@@ -136,12 +137,20 @@ class Executor:
         """Remember which served shares lack a client, as happens to one whose host name DNS does not know just now."""
         root = self._settings.exports_dir
         lacking = {path for path, _ in expected(root, exports) - self._server.exported().pairs}
-        for name in self.served:
-            if str(root / name) in lacking:
+        for name, share in self.served.items():
+            if str(self._mountpoint(share.wanted)) in lacking:
                 hint = "see that DNS knows the host names of the share's clients, or give their addresses"
                 self.fail(name, CommandError("a client has a host name without an address and is left out", hint))
             else:
                 self.faults.pop(name, None)
+
+    def _prune(self, mountpoint: Path) -> None:
+        """Take away the directories that led to a mount point, as far as they are empty."""
+        for directory in mountpoint.parents:
+            if directory == self._settings.exports_dir or self._settings.exports_dir not in directory.parents:
+                return
+            with contextlib.suppress(OSError):
+                directory.rmdir()
 
     def fail(self, name: str, error: HoldfastError) -> None:
         """Remember a failure and when the next try is due."""
@@ -158,7 +167,9 @@ class Executor:
     async def _open(self, wanted: Wanted) -> None:
         share = self._share(wanted)
         try:
-            await share.open(self._data_path, self._settings.exports_dir / wanted.name, self._settings.ready_timeout)
+            mountpoint = self._mountpoint(wanted)
+            await in_thread(lambda: mountpoint.parent.mkdir(parents=True, exist_ok=True))
+            await share.open(self._data_path, mountpoint, self._settings.ready_timeout)
         except HoldfastError as error:
             self.fail(wanted.name, error)
         else:
@@ -178,10 +189,11 @@ class Executor:
         await self.letting_go(name)
         if clients:
             try:
-                await self._server.release(self._settings.exports_dir / name)
+                await self._server.release(self._mountpoint(share.wanted))
             except HoldfastError as error:
                 _LOG.warning("clients may hold the share", share=name, reason=error.message)
         await share.close()
+        await in_thread(lambda: self._prune(self._mountpoint(share.wanted)))
         del self.served[name]  # only now: whoever is cancelled on the way has to come back to it
         _LOG.info("a share is no longer served", share=name)
 
@@ -194,4 +206,7 @@ class Executor:
 
     def _unserved(self, exported: Exported) -> list[Path]:
         paths = {Path(path) for path, _ in exported.pairs} - {self._settings.exports_dir}
-        return [path for path in paths if path.name not in self.served]
+        return sorted(paths - {self._mountpoint(share.wanted) for share in self.served.values()})
+
+    def _mountpoint(self, wanted: Wanted) -> Path:
+        return wanted.mountpoint(self._settings.exports_dir)

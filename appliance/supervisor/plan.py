@@ -27,12 +27,15 @@ class Wanted:
     source: str
     identity: Identity
     workers: int
+    path: str
+    """Where it is mounted, below the root of what is exported, as in `/media/films`."""
 
     def to_json(self) -> str:
         """Return it as text, key and all."""
         identity = self.identity
         parts = {"fsid": str(identity.fsid), "codec": identity.codec.to_json(), "key": identity.key.hex()}
-        return json.dumps({"name": self.name, "source": self.source, "workers": self.workers, **parts})
+        own = {"name": self.name, "source": self.source, "workers": self.workers, "path": self.path}
+        return json.dumps({**own, **parts})
 
     @classmethod
     def from_json(cls, text: str) -> Wanted:
@@ -40,7 +43,11 @@ class Wanted:
         fields = json.loads(text)
         key = bytes.fromhex(fields["key"])
         identity = Identity(Fsid(UUID(fields["fsid"])), CodecChoice.from_json(fields["codec"]), key)
-        return cls(fields["name"], fields["source"], identity, fields["workers"])
+        return cls(fields["name"], fields["source"], identity, fields["workers"], fields["path"])
+
+    def mountpoint(self, root: Path) -> Path:
+        """Where it is mounted, `root` being the root of what is exported."""
+        return root / self.path.lstrip("/")
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ def plan(desired: Desired, observed: Observed) -> list[Action]:
     """Return the actions that make `observed` become `desired`, in order; none if it is so already."""
     gone = [name for name, served in observed.served.items() if not _may_stay(desired, observed, name, served)]
     stay = {name: served for name, served in observed.served.items() if name not in gone}
-    ours = {desired.root / name for name in observed.served}
+    ours = {served.mountpoint(desired.root) for served in observed.served.values()}
     stray = sorted(observed.mounts - ours, reverse=True)
     opened = [wanted for name, wanted in desired.shares.items() if name not in stay and name not in observed.waiting]
     resized = [wanted for name, wanted in desired.shares.items() if name in stay and stay[name] != wanted]
@@ -123,16 +130,15 @@ def plan(desired: Desired, observed: Observed) -> list[Action]:
     if observed.threads and not desired.threads:
         actions.append(SetThreads(0))
     final = exported(desired.root, desired.exports)
-    reduced = exported(
-        desired.root, [e for e in desired.exports if e.path.name not in _losing(desired, observed, gone)]
-    )
+    losing = _losing(desired, observed, gone)
+    closed = {desired.shares[name].mountpoint(desired.root) for name in losing if name in desired.shares}
+    reduced = exported(desired.root, [export for export in desired.exports if export.path not in closed])
     now = observed.exported
     if gone and not now.pairs <= reduced.pairs:
         actions.append(ApplyExports(reduced))
         now = reduced
     # A server that is down has let go of all files.
-    losing = _losing(desired, observed, gone) if desired.threads else set()
-    actions += [Release(name, clients=name in losing) for name in gone]
+    actions += [Release(name, clients=bool(desired.threads) and name in losing) for name in gone]
     actions += [Unmount(path) for path in stray]
     actions += [Resize(wanted) for wanted in resized]
     actions += [Open(wanted) for wanted in opened]
@@ -152,18 +158,18 @@ def exported(root: Path, exports: tuple[Export, ...] | list[Export]) -> Exported
 
 def _may_stay(desired: Desired, observed: Observed, name: str, served: Wanted) -> bool:
     wanted = desired.shares.get(name)
-    if wanted is None or desired.root / name not in observed.mounts:
+    if wanted is None or served.mountpoint(desired.root) not in observed.mounts:
         return False
     return replace(wanted, workers=served.workers) == served
 
 
 def _losing(desired: Desired, observed: Observed, gone: list[str]) -> set[str]:
-    """The shares among `gone` whose handles end. What is only mounted anew stays exported: its clients wait.
+    """The shares among `gone` whose handles or mounts end. What is only mounted anew stays exported: its clients wait.
 
     Handles end with the fsid and with the key alike. Clients lose their state first, which would keep the old mount.
     """
-    return {
-        name
-        for name in gone
-        if name not in desired.shares or desired.shares[name].identity != observed.served[name].identity
-    }
+
+    def held(wanted: Wanted | None) -> tuple[Identity, str] | None:
+        return (wanted.identity, wanted.path) if wanted else None
+
+    return {name for name in gone if held(desired.shares.get(name)) != held(observed.served[name])}

@@ -123,15 +123,20 @@ def desired(
         root=settings.exports_dir,
         shares={
             record.share.name: Wanted(
-                record.share.name, record.share.source, record.identity, record.share.workers or settings.workers
+                record.share.name,
+                record.share.source,
+                record.identity,
+                record.share.workers or settings.workers,
+                record.share.export_path,
             )
             for record in enabled
         },
         exports=tuple(
             Export(
-                settings.exports_dir / record.share.name,
+                settings.mountpoint(record.share.export_path),
                 record.identity.fsid,
                 _clients(record, locally=record.share.name in read_locally),
+                sync=record.share.sync,
                 withheld=record.share.name in withheld,
             )
             for record in enabled

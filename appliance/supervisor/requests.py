@@ -7,8 +7,6 @@ share's state and is tried again.
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 
 from appliance.control import (
     CreateShare,
@@ -25,12 +23,11 @@ from appliance.control import (
     SharesReply,
     UpdateShare,
 )
-from appliance.errors import RequestError, SourceError
-from appliance.fuse.codecs.choice import CodecChoice
 from appliance.logs import facts
-from appliance.model import Share, overlap
+from appliance.model import Share
 from appliance.settings import Settings
 from appliance.store import ShareRecord, Store
+from appliance.supervisor.admission import Admission
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.nfs_side import NfsSide
@@ -58,7 +55,7 @@ class Requests:
         self._executor = executor
         self._reconciler = reconciler
         self._nfs_side = nfs_side
-        self._data_path = data_path
+        self._admission = Admission(settings, store, data_path)
         self._changes = asyncio.Lock()
 
     async def answer(self, request: ShareRequest) -> Reply:
@@ -86,7 +83,8 @@ class Requests:
     async def _create(self, share: Share) -> Reply:
         async with self._changes:
             await in_thread(lambda: self._store.check_free(share.name))
-            codec = await self._check_source(share)
+            codec = await self._admission.admit(share)
+            assert codec is not None  # noqa: S101 - a new share has a new source
             record = await in_thread(lambda: self._store.add(share, codec))
             _LOG.info("a share was added", share=share.name, source=share.source)
             await self._reconciler.attempt()
@@ -96,9 +94,7 @@ class Requests:
         async with self._changes:
             old = (await in_thread(lambda: self._store.share(request.name))).share
             share = request.changes.apply(old)
-            codec = None
-            if share.source != old.source or (share.enabled and not old.enabled):
-                codec = await self._check_source(share)
+            codec = await self._admission.admit(share, old)
             record = await in_thread(lambda: self._store.replace(share, codec))
             _LOG.info("a share was changed", share=share.name, fields=sorted(request.changes.model_fields_set))
             self._executor.faults.pop(share.name, None)
@@ -124,39 +120,3 @@ class Requests:
 
     async def _reply(self, record: ShareRecord) -> Reply:
         return ShareReply(share=await view(self._settings, self._executor, record))
-
-    async def _check_source(self, share: Share) -> CodecChoice:
-        """Return the codec that the share's source needs.
-
-        Raises RequestError, naming the field `source`, if it cannot be served beside those of the other shares.
-        """
-        others = {record.share.name: record.share.source for record in await in_thread(self._store.shares)}
-        others.pop(share.name, None)
-
-        def check() -> CodecChoice:
-            source = os.path.realpath(share.source)
-            self._check_reserved(source)
-            for name, other in others.items():
-                if overlap(source, os.path.realpath(other)):
-                    raise RequestError(
-                        f"source: {share.source} and {other}, the source of {name}, contain one another",
-                        "share directories that lie side by side, or one directory only",
-                        code="source-overlaps",
-                        field="source",
-                    )
-            return self._data_path.prove(Path(share.source))
-
-        try:
-            return await in_thread(check)
-        except SourceError as error:
-            raise RequestError(error.message, error.hint, code=error.code, field="source") from error
-
-    def _check_reserved(self, source: str) -> None:
-        for directory in (self._settings.state_dir, self._settings.run_dir, self._settings.exports_dir):
-            if overlap(source, os.path.realpath(directory)):
-                raise RequestError(
-                    f"source: {source} contains or lies in {directory}, which is the appliance's own",
-                    "share a directory of data",
-                    code="source-reserved",
-                    field="source",
-                )

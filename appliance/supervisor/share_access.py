@@ -21,7 +21,7 @@ def access(settings: Settings, executor: Executor, name: str) -> ShareAccess:
     table = settings.state_dir / "tables" / f"{identity.fsid}.db"
     return ShareAccess(
         name=name,
-        mountpoint=str(settings.exports_dir / name),
+        mountpoint=str(served.wanted.mountpoint(settings.exports_dir)),
         source=source,
         codec=identity.codec,
         table=str(table) if identity.codec.kind is Kind.TABLE else "",

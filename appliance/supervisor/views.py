@@ -17,7 +17,8 @@ _HINT = "GET /v1/shares/NAME/handle-checks has the findings; GET /v1/events what
 async def view(settings: Settings, executor: Executor, record: ShareRecord) -> ShareView:
     """Return a share with its state."""
     share = record.share
-    paths = NfsPaths(v4=f"/{share.name}", v3=str(settings.exports_dir / share.name) if settings.nfs_v3 else None)
+    version_3 = str(settings.mountpoint(share.export_path)) if settings.nfs_v3 else None
+    paths = NfsPaths(v4=share.export_path, v3=version_3)
     return ShareView(
         **{name: getattr(share, name) for name in type(share).model_fields},
         fsid=record.identity.fsid,

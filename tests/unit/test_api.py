@@ -81,7 +81,7 @@ def test_a_share_from_its_making_to_its_end(client: TestClient) -> None:
         ({"clients": [{"host": "a", "squash": "some"}]}, "clients.0.squash"),
         ({"clients": [{"host": "a"}, {"host": "A"}]}, "clients"),
         ({"workers": 0}, "workers"),
-        ({"sync": False}, "sync"),
+        ({"wdelay": False}, "wdelay"),
     ],
 )
 def test_bad_input_is_refused_by_its_field(

@@ -24,6 +24,7 @@ def test_a_share_is_safe_unless_said_otherwise() -> None:
     share = Share.model_validate({**GOOD, "clients": [{"network": "192.0.2.0/24"}]})
     client = share.clients[0]
     assert (client.access, client.squash, client.secure_ports) == ("ro", "root", True)
+    assert (client.security, client.transport, share.sync) == (("sys",), "none", True)
     assert Share.model_validate(GOOD).clients == ()
 
 
@@ -66,9 +67,55 @@ def test_a_bad_host_is_refused(host: str) -> None:
     assert refusal(Share, **GOOD, clients=[{"host": host}])[0] == "clients.0.host"
 
 
+@pytest.mark.parametrize("netgroup", ["", "@", "@@a", "a b", "a(rw)", "-a", "a,b", "a\n", "a" * 64, "ä"])
+def test_a_bad_netgroup_is_refused(netgroup: str) -> None:
+    assert refusal(Share, **GOOD, clients=[{"netgroup": netgroup}])[0] == "clients.0.netgroup"
+
+
+@pytest.mark.parametrize(
+    "wildcard",
+    ["", "*", "*.*", "?*", "*.org", "*.*.org", "*.example.*", "*example.org", "plain.example.org", "-*.example.org",
+     "*.example.org(rw)", "* .example.org", "*.example.org\n", "[a]*.example.org", "*.2.3", "@*.example.org"],
+)  # fmt: skip
+def test_a_pattern_that_is_bad_or_could_match_the_world_is_refused(wildcard: str) -> None:
+    assert refusal(Share, **GOOD, clients=[{"wildcard": wildcard}])[0] == "clients.0.wildcard"
+
+
+@pytest.mark.parametrize("security", [[], ["sys", "sys"], ["none"], ["krb5,rw"], "sys", None])
+def test_bad_flavours_are_refused(security: object) -> None:
+    assert str(refusal(Share, **GOOD, clients=[{"host": "a", "security": security}])[0]).startswith(
+        "clients.0.security"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "media", "/a/", "/a//b", "/a/../b", "/.a", "/a b", "/a\n", "/ä", "/a(rw)", "/a" * 9]
+)
+def test_a_bad_nfs_path_is_refused(path: str) -> None:
+    assert refusal(Share, **GOOD, nfs_path=path)[0] == "nfs_path"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("comment", "two\nlines"), ("comment", "\x1b[2J"), ("comment", "a" * 1025), ("labels", {"": "a"}),
+     ("labels", {"a b": "c"}), ("labels", {"a": "b\0"}), ("labels", {str(n): "" for n in range(65)})],
+)  # fmt: skip
+def test_bad_words_about_a_share_are_refused(field: str, value: object) -> None:
+    assert str(refusal(Share, **GOOD, **{field: value})[0]).startswith(field)
+
+
+def test_a_share_is_found_by_its_name_unless_it_has_a_path() -> None:
+    assert Share.model_validate(GOOD).export_path == "/projects"
+    assert Share.model_validate({**GOOD, "nfs_path": "/media/films"}).export_path == "/media/films"
+
+
 @pytest.mark.parametrize(
     ("given", "address"),
     [
+        ({"netgroup": "@farm"}, "@farm"),
+        ({"netgroup": "farm"}, "@farm"),
+        ({"wildcard": "*.Lab.Example.org"}, "*.lab.example.org"),
+        ({"wildcard": "n?.example.org"}, "n?.example.org"),
         ({"network": "10.0.0.0/255.0.0.0"}, "10.0.0.0/8"),
         ({"network": "192.0.2.7"}, "192.0.2.7/32"),
         ({"network": "2001:DB8::/32"}, "2001:db8::/32"),
@@ -98,7 +145,7 @@ def test_an_id_that_is_none_is_refused(value: object) -> None:
 
 
 def test_unknown_fields_are_refused() -> None:
-    assert refusal(Share, **GOOD, sync=False)[0] == "sync"
+    assert refusal(Share, **GOOD, wdelay=False)[0] == "wdelay"
     assert refusal(ShareChanges, name="other")[0] == "name"
 
 

@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from appliance.model import Client
-from appliance.nfs.exports import Export, escape, expected, parse_etab, render, unescape
+from appliance.nfs.exports import Export, addresses, escape, expected, pairs_of, parse_etab, render, unescape
 from appliance.store import Fsid
 
 ROOT = Path("/exports")
@@ -138,3 +139,110 @@ def test_a_share_that_is_withheld_is_exported_below_a_place_that_is_never_a_moun
     assert "mountpoint" not in options
     assert "mountpoint=/proc/1" in options
     assert f"fsid={FSID}" in options
+
+
+def options_of(export: Export, line: int = 1) -> dict[str, set[str]]:
+    return parse(render(ROOT, [export]))[line][1]
+
+
+def test_async_is_only_written_when_it_was_asked_for() -> None:
+    assert "sync" in options_of(Export(ROOT / "a", FSID, (OFFICE,)))["192.0.2.0/24"]
+    options = options_of(Export(ROOT / "a", FSID, (OFFICE,), sync=False))["192.0.2.0/24"]
+    assert "async" in options
+    assert "sync" not in options
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ({}, {"sec=sys"}),
+        ({"security": ["krb5p", "sys"]}, {"sec=krb5p:sys"}),
+        ({"transport": "tls"}, {"sec=sys", "xprtsec=tls:mtls"}),
+        ({"transport": "mtls"}, {"sec=sys", "xprtsec=mtls"}),
+    ],
+)
+def test_protection_on_the_wire(given: dict[str, object], options: set[str]) -> None:
+    client = Client.model_validate({"host": "a", **given})
+    export = Export(ROOT / "a", FSID, (client,))
+    for line in (0, 1):
+        found = options_of(export, line)["a"]
+        assert {option for option in found if option.startswith(("sec=", "xprtsec="))} == options
+
+
+def test_the_root_is_as_open_as_the_most_open_share_and_no_more() -> None:
+    careful = Client(host="a", security=("krb5p",), transport="mtls")
+    careless = Client(host="a", security=("sys", "krb5i"), transport="tls", secure_ports=False)
+    exports = [Export(ROOT / "a", FSID, (careful,)), Export(ROOT / "b", FSID, (careless,))]
+    root = dict(parse(render(ROOT, exports)))["/exports"]["a"]
+    assert {"sec=krb5p:krb5i:sys", "xprtsec=tls:mtls", "insecure"} <= root
+    assert "sec=krb5p" in dict(parse(render(ROOT, exports)))["/exports/a"]["a"]
+
+
+def test_netgroups_and_patterns_are_kept_by_exportfs_as_they_are() -> None:
+    clients = Client(netgroup="farm"), Client(wildcard="*.lab.example.org"), Client(host="b.example.org")
+    assert pairs_of(ROOT / "a", clients) == {
+        ("/exports/a", "@farm"),
+        ("/exports/a", "*.lab.example.org"),
+        ("/exports/a", "host name 1"),
+    }
+
+
+hostile = st.one_of(
+    st.text(),
+    st.text("*?@-.,()#\\\"' \n\t/:=a0", max_size=20),
+    st.lists(st.sampled_from(["*", ".example.org", "(rw)", ",", " ", "-", "\n", "\\040", "a", "@"])).map("".join),
+)
+
+
+def inside(before: str, after: str = "") -> st.SearchStrategy[str]:
+    """What looks right but for something in its middle."""
+    return st.one_of(hostile, hostile.map(lambda text: f"{before}{text}{after}"))
+
+
+kinds = st.one_of(
+    st.tuples(st.just("network"), inside("192.0.2.0/24")),
+    st.tuples(st.just("host"), inside("a", ".example.org")),
+    st.tuples(st.just("netgroup"), inside("a")),
+    st.tuples(st.just("wildcard"), inside("*", ".lab.example.org")),
+)
+hostile_options = st.fixed_dictionaries(
+    {},
+    optional={
+        "access": st.one_of(hostile, st.sampled_from(["ro", "rw"])),
+        "squash": st.one_of(hostile, st.sampled_from(["root", "all", "none"])),
+        "security": st.lists(st.one_of(hostile, st.sampled_from(["sys", "krb5p"]))),
+        "transport": st.one_of(hostile, st.sampled_from(["none", "tls", "mtls"])),
+        "anonuid": st.one_of(st.integers(), hostile), "secure_ports": st.one_of(st.booleans(), hostile),
+    },
+)  # fmt: skip
+ALLOWED = re.compile(
+    r"r[ow]|a?sync|no_subtree_check|mountpoint|fsid=[0-9a-f-]+|(no_)?root_squash|all_squash|anon[ug]id=\d+|(in)?secure|"
+    r"sec=(sys|krb5[ip]?)(:(sys|krb5[ip]?))*|xprtsec=(tls:)?mtls"
+)
+
+
+@given(st.lists(st.tuples(kinds, st.one_of(st.just({}), hostile_options)), max_size=4))
+def test_no_client_can_add_an_option_or_a_line(given: list[tuple[tuple[str, str], dict[str, object]]]) -> None:
+    clients = []
+    for (kind, word), more in given:
+        try:
+            clients.append(Client.model_validate({**more, kind: word}))
+        except ValidationError:
+            continue
+    lines = parse(render(ROOT, [Export(ROOT / "a", FSID, tuple(clients))]))
+    assert [path for path, _ in lines] == (["/exports", "/exports/a"] if clients else [])
+    for _, found in lines:
+        assert set(found) == {word for client in clients for word in addresses(client)}
+        assert not any(word.startswith(("-", "*(")) or word in ("*", "") for word in found)
+        assert all(ALLOWED.fullmatch(option) for options in found.values() for option in options)
+
+
+@given(hostile, st.sampled_from(["host", "netgroup", "wildcard"]))
+def test_the_renderer_trusts_no_model(word: str, kind: str) -> None:
+    client = Client(host="a").model_copy(update={"host": None, kind: word})
+    try:
+        lines = parse(render(ROOT, [Export(ROOT / "a", FSID, (client,))]))
+    except (ValueError, AssertionError):
+        return
+    assert [len(clients) for _, clients in lines] == 2 * [len(addresses(client))]
+    assert not any(address.startswith("-") for _, clients in lines for address in clients)

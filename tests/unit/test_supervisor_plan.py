@@ -35,13 +35,13 @@ ROOT = Path("/exports")
 ANYBODY = (Client(network="10.0.0.0/8"),)
 
 
-def wanted(name: str, source: str = "/srv", number: int = 1, workers: int = 2) -> Wanted:
+def wanted(name: str, source: str = "/srv", number: int = 1, workers: int = 2, path: str = "") -> Wanted:
     identity = Identity(Fsid(UUID(int=number)), CodecChoice(Kind.INO32), b"key")
-    return Wanted(name, f"{source}/{name}", identity, workers)
+    return Wanted(name, f"{source}/{name}", identity, workers, path or f"/{name}")
 
 
 def desired(*shares: Wanted, threads: int = 8) -> Desired:
-    exports = tuple(Export(ROOT / share.name, share.identity.fsid, ANYBODY) for share in shares)
+    exports = tuple(Export(share.mountpoint(ROOT), share.identity.fsid, ANYBODY) for share in shares)
     return Desired(ROOT, {share.name: share for share in shares}, exports, threads)
 
 
@@ -50,7 +50,7 @@ def observed(*shares: Wanted, threads: int = 8) -> Observed:
     there = desired(*shares)
     return Observed(
         served=dict(there.shares),
-        mounts=frozenset(ROOT / share.name for share in shares),
+        mounts=frozenset(share.mountpoint(ROOT) for share in shares),
         exported=exported(ROOT, there.exports),
         threads=threads,
     )
@@ -214,3 +214,15 @@ def test_a_share_that_is_checked_over_nfs_is_exported_to_ourselves_as_well() -> 
     assert [(client.address, client.access) for client in export.clients] == [("other", "ro"), ("127.0.0.1", "ro")]
     (export,) = reconciler.desired(Settings(), records).exports
     assert export.clients == share.clients
+
+
+def test_a_share_with_another_path_is_mounted_there_and_exported_last() -> None:
+    moved = wanted("a", path="/media/a")
+    actions = plan(desired(moved, B), observed(A, B))
+    assert actions == [
+        ApplyExports(exported(ROOT, desired(B).exports)),
+        Release("a", clients=True),
+        Open(moved),
+        ApplyExports(exported(ROOT, desired(moved, B).exports)),
+    ]
+    assert plan(desired(moved, B), observed(moved, B)) == []

@@ -27,6 +27,7 @@ from appliance.control import (
 )
 from appliance.errors import RequestError
 from appliance.model import Client, Share, ShareChanges
+from appliance.nfs import protection
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor import mountinfo
@@ -466,5 +467,57 @@ def test_a_share_that_waits_for_dns_is_mounted_anew_at_once(act: Act) -> None:
         appliance.path.mounts.clear()
         await appliance.reconciler.attempt()
         assert appliance.path.mounts == {appliance.settings.exports_dir / "a"}
+
+    act(body)
+
+
+def test_a_share_is_found_under_the_path_it_was_given(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        root = appliance.settings.exports_dir
+        made = await appliance.create(nfs_path="/media/films")
+        assert made.nfs_paths.v4 == "/media/films"
+        assert appliance.path.mounts == {root / "media/films"}
+        assert (str(root / "media/films"), "10.0.0.0/8") in appliance.server.there.pairs
+        (root / "media/films").mkdir()  # as the real mount would
+        (root / "media/films").rmdir()
+        moved = await appliance.change("a", nfs_path=None)
+        assert moved.fsid == made.fsid
+        assert appliance.path.mounts == {root / "a"}
+        assert appliance.server.released == [root / "media/films"]
+        assert list(root.iterdir()) == []
+
+    act(body)
+
+
+@pytest.mark.parametrize("path", ["/a", "/a/b", "/media", "/media/films", "/media/films/new"])
+def test_a_path_that_is_taken_is_refused(act: Act, path: str) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        await appliance.create("films", nfs_path="/media/films", source=str(appliance.sources / "b"))
+        (appliance.sources / "c").mkdir()
+        before = appliance.snapshot()
+        with pytest.raises(RequestError) as caught:
+            await appliance.create("c", nfs_path=path)
+        assert (caught.value.code, caught.value.field) == ("nfs-path-taken", "nfs_path")
+        assert appliance.snapshot() == before
+
+    act(body)
+
+
+@pytest.mark.parametrize(("wish", "field"), [({"security": ["krb5"]}, "security"), ({"transport": "tls"}, "transport")])
+def test_protection_that_nobody_provides_is_refused(
+    act: Act, monkeypatch: pytest.MonkeyPatch, wish: dict[str, object], field: str
+) -> None:
+    monkeypatch.setattr(protection, f"lacks_{'tls' if field == 'transport' else 'kerberos'}", lambda _: ("no", "get"))
+
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        for attempt in (
+            appliance.create("b", clients=[{"host": "x"}, {"host": "y", **wish}]),
+            appliance.change("a", clients=[{"host": "x"}, {"host": "y", **wish}]),
+        ):
+            with pytest.raises(RequestError) as caught:
+                await attempt
+            assert (caught.value.code, caught.value.field) == ("protection-missing", f"clients.1.{field}")
 
     act(body)

@@ -31,7 +31,7 @@ from appliance.supervisor.plan import Wanted
 from appliance.supervisor.served import ServedShare
 from tests.support.played import FakePath
 
-WANTED = Wanted("a", "/srv/a", Identity(Fsid(UUID(int=1)), CodecChoice(Kind.INO32), bytes(32)), workers=2)
+WANTED = Wanted("a", "/srv/a", Identity(Fsid(UUID(int=1)), CodecChoice(Kind.INO32), bytes(32)), workers=2, path="/a")
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -156,7 +156,7 @@ def test_a_share_closed_while_its_pool_is_down_starts_none() -> None:
 
 def test_another_number_of_workers_needs_no_unmount() -> None:
     async def act(share: ServedShare, path: FakePath) -> None:
-        await share.resize(Wanted("a", "/srv/a", WANTED.identity, workers=5))
+        await share.resize(Wanted("a", "/srv/a", WANTED.identity, workers=5, path="/a"))
         assert not share.serving
         await until(lambda: share.serving)
         assert (await share.state()).recoveries == 0
