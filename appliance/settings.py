@@ -10,8 +10,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from appliance.errors import SettingsError
 
@@ -27,6 +27,14 @@ def _absolute(path: Path) -> Path:
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+def _split(value: object) -> object:
+    return value.split(":") if isinstance(value, str) else value
+
+
+Roots = Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+"""Absolute paths; as one word, with colons between them."""
 
 
 class Settings(BaseSettings):
@@ -52,6 +60,11 @@ class Settings(BaseSettings):
     nfs_conf_file: AbsolutePath = Field(
         default=Path("/etc/nfs.conf.d/holdfast.conf"),
         description="The nfs.conf(5) fragment that the appliance writes.",
+    )
+    source_roots: Roots = Field(
+        default=(Path("/srv"),),
+        description="Directories in which all sources lie, with colons between them; `/` for anywhere. Symbolic links "
+        "that lead out of them are not followed.",
     )
     workers: int = Field(
         default=2, ge=1, le=64, description="Worker processes of a share that does not say its own number."
@@ -184,7 +197,11 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make another process load the same settings."""
-        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self if value is not None}
+        return {f"{PREFIX}{name.upper()}": _word(value) for name, value in self if value is not None}
+
+
+def _word(value: object) -> str:
+    return ":".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class ClientSettings(BaseSettings):
@@ -238,7 +255,7 @@ def document() -> str:
 
 def _rows(settings: type[BaseSettings]) -> list[str]:
     return [
-        f"| `{PREFIX}{name.upper()}` | `{field.default}` | {field.description} |"
+        f"| `{PREFIX}{name.upper()}` | `{_word(field.default)}` | {field.description} |"
         for name, field in settings.model_fields.items()
     ]
 

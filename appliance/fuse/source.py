@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.errors import PermissionMissing, SourceError
 from appliance.fuse.codecs import choice
 from appliance.fuse.codecs.choice import CodecChoice
-from appliance.linux import handles, mounts
+from appliance.linux import beneath, handles, mounts
 
 _CONTAINER_HINT = (
     "a container's own filesystem (overlayfs without nfs_export) has none: bind-mount a directory of ext4, xfs or "
@@ -26,12 +28,14 @@ class Source:
         self.codec = codec
 
     @classmethod
-    def open(cls, path: Path, kept: CodecChoice | None = None) -> Source:
+    def open(cls, path: Path, kept: CodecChoice | None = None, roots: Sequence[Path] = ()) -> Source:
         """Open `path` and prove that its files can be found again by handle. Raises SourceError.
+
+        With `roots` given, `path` has to lie in one of these directories, also behind its symbolic links.
 
         `kept` is the choice of codec that was made when the share was new: it goes on, or the source is refused.
         """
-        descriptor = _open_private_copy(path)
+        descriptor = _open_private_copy(path, roots)
         try:
             found = _prove_handles(descriptor, path)
             if kept is not None:
@@ -48,11 +52,12 @@ class Source:
             self.fd = -1
 
 
-def _open_private_copy(path: Path) -> int:
+def _open_private_copy(path: Path, roots: Sequence[Path]) -> int:
     if not path.is_absolute():
         raise SourceError(f"the source {path} is not an absolute path", code="source-relative")
     try:
-        tree = mounts.open_tree_clone(path)
+        with _confined(path, roots) as place:
+            tree = mounts.open_tree_clone(place)
         try:
             return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tree)
         finally:
@@ -64,7 +69,42 @@ def _open_private_copy(path: Path) -> int:
     except PermissionError as error:
         raise PermissionMissing(f"the mount of {path} cannot be copied", "run as root with CAP_SYS_ADMIN") from error
     except OSError as error:
+        if error.errno == errno.EXDEV and roots:
+            raise outside(path, roots, "leaves them by a symbolic link") from error
         raise SourceError(f"the source {path} cannot be opened: {error.strerror}") from error
+
+
+@contextmanager
+def _confined(path: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    """Yield a path of the same directory that nobody can lead elsewhere. Raises OSError: EXDEV for a link outside."""
+    if not roots:
+        yield path
+        return
+    root = next((root for root in roots if path.is_relative_to(root)), None)
+    if root is None:
+        raise outside(path, roots, "does not lie in them")
+    with (
+        _opened(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as top,
+        _opened(beneath.open_directory(top, str(path.relative_to(root)))) as found,
+    ):
+        yield Path(f"/proc/self/fd/{found}")
+
+
+@contextmanager
+def _opened(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def outside(path: Path, roots: Sequence[Path], how: str) -> SourceError:
+    """Return the error that says that a source is not where sources may be."""
+    return SourceError(
+        f"sources are confined to {', '.join(map(str, roots))}, and {path} {how}",
+        "mount the directory there, or name other roots in HOLDFAST_SOURCE_ROOTS",
+        code="source-outside",
+    )
 
 
 def _prove_handles(descriptor: int, path: Path) -> CodecChoice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from appliance.fuse.codecs.choice import CodecChoice
@@ -65,8 +65,9 @@ class FuseMount:
 class FuseDataPath:
     """The real data path."""
 
-    def __init__(self, store: FdStore, held: Mapping[str, Held]) -> None:
-        """`held` is what a predecessor of this process has left in the store."""
+    def __init__(self, store: FdStore, held: Mapping[str, Held], roots: Sequence[Path] = ()) -> None:
+        """`held` is what a predecessor of this process has left in the store; sources lie in one of `roots`, if any."""
+        self._roots = roots
         self._store = store
         self._held = dict(held)
 
@@ -75,7 +76,7 @@ class FuseDataPath:
 
         Blocks; raises HoldfastError.
         """
-        opened = Source.open(source, codec)
+        opened = Source.open(source, codec, self._roots)
         try:
             # A client that is let into the NFS root but not into this share is shown the directory below the mount:
             # closed to everybody, rather than an empty one.
@@ -116,7 +117,7 @@ class FuseDataPath:
 
     def prove(self, source: Path) -> CodecChoice:
         """Return the codec that a source needs; raises HoldfastError unless the directory can be one. Blocks."""
-        opened = Source.open(source)
+        opened = Source.open(source, roots=self._roots)
         opened.close()
         return opened.codec
 

@@ -84,7 +84,8 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         stack.push_async_callback(nfs_side.stop)
         await nfs_side.start()
 
-        data_path = FuseDataPath(first, {name: held for name, held in first.held.items() if name != _API_LISTENER})
+        held = {name: held for name, held in first.held.items() if name != _API_LISTENER}
+        data_path = FuseDataPath(first, held, settings.source_roots)
         executor = Executor(settings, nfs_side.server, data_path, lost=lambda: reconciler.wake())
         executor.adopt()
         reconciler = Reconciler(settings, store, executor)

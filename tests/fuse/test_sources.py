@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.errors import SourceError
+from appliance.fuse.source import Source
 from appliance.linux import dirents
 from tests.support.commands import run
 from tests.support.daemon import Daemon, daemon
@@ -174,3 +176,36 @@ def test_a_bind_mount_is_a_source(
             drop_caches()
             assert faults(running.mountpoint, [witness]) == []
     assert sorted(os.listdir(top)) == (["file"] if read_only else ["directory", "file", "new"])
+
+
+@pytest.fixture
+def roots(disk: Filesystem) -> Iterator[tuple[Path, ...]]:
+    """A directory that sources are confined to, with links in it and a neighbour outside."""
+    root = disk.source / "root"
+    (root / "data").mkdir(parents=True)
+    (disk.source / "outside").mkdir()
+    for name, target in {
+        "inside": "data", "up": "../outside", "upper": "data/../../outside", "absolute": str(root / "data"),
+        "magic": "/proc/self/root",
+    }.items():  # fmt: skip
+        (root / name).symlink_to(target)
+    yield (disk.source / "elsewhere", root)
+    run("rm", "-r", root, disk.source / "outside")
+
+
+@pytest.mark.kinds("ext4")
+@pytest.mark.parametrize("name", ["", "data", "inside"])
+def test_a_source_that_lies_in_a_root_is_opened(roots: tuple[Path, ...], name: str) -> None:
+    source = Source.open(roots[1] / name, roots=roots)
+    found = os.stat(source.fd)
+    source.close()
+    assert (found.st_ino, found.st_dev) == (os.stat(roots[1] / name).st_ino, found.st_dev)
+
+
+@pytest.mark.kinds("ext4")
+@pytest.mark.parametrize("name", ["up", "upper", "absolute", "magic", "../outside"])
+def test_no_symbolic_link_leads_out_of_the_roots(roots: tuple[Path, ...], name: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        Source.open(roots[1] / name, roots=roots)
+    assert caught.value.code == "source-outside"
+    Source.open(roots[1] / "up", roots=(roots[1].parent,)).close()  # what is outside depends on the roots alone

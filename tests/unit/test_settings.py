@@ -81,3 +81,14 @@ def test_another_process_loads_the_same(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_documentation_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs/settings.md"
     assert page.read_text() == settings.document(), "write it anew: appliance.settings.document()"
+
+
+def test_roots_are_one_word_with_colons(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.load().source_roots == (Path("/srv"),)
+    monkeypatch.setenv("HOLDFAST_SOURCE_ROOTS", "/srv:/media/with space")
+    loaded = settings.load()
+    assert loaded.source_roots == (Path("/srv"), Path("/media/with space"))
+    assert loaded.environment()["HOLDFAST_SOURCE_ROOTS"] == "/srv:/media/with space"
+    monkeypatch.setenv("HOLDFAST_SOURCE_ROOTS", "/srv:relative")
+    with pytest.raises(SettingsError, match="SOURCE_ROOTS"):
+        settings.load()
