@@ -71,7 +71,7 @@ class Desk:
                 found = await in_thread(lambda: self._events.list(share, kind, since, limit))
                 return EventsReply(events=tuple(found))
             case GetNumbers():
-                return NumbersReply(shares=tuple(await self._checks.numbers()))
+                return NumbersReply(shares=tuple(await self._checks.outcomes.numbers()))
             case Authenticate() | MakeToken() | ListTokens() | RevokeToken():
                 return await self._access.answer(request)
             case _:

@@ -18,17 +18,17 @@ from appliance.control_checks import (
     ChecksReply,
     GetCheck,
     ListChecks,
-    ShareNumbers,
     StartCheck,
 )
 from appliance.errors import HoldfastError, RequestError
 from appliance.events import Events
-from appliance.handles import CheckWanted, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth, printable
+from appliance.handles import CheckWanted, HandleCheck, HandleCheckReport, HandleFinding, printable
 from appliance.logs import facts
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor import checker
 from appliance.supervisor.check_modes import CheckModes
+from appliance.supervisor.check_outcomes import CheckOutcomes
 from appliance.supervisor.checker import CheckError
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.share_access import access
@@ -50,12 +50,10 @@ class HandleChecks:
         self._settings = settings
         self._store = store
         self._results = results
-        self._events = events
         self._executor = executor
+        self.outcomes = CheckOutcomes(store, results, events, executor)
         self._modes = modes
         self._running: dict[str, tuple[HandleCheck, asyncio.Task[None]]] = {}
-        self._drifts: dict[str, int] = {}
-        self._finished: dict[str, int] = {}
         self._one_by_schedule = asyncio.Semaphore(1)
 
     async def start(self, request: StartCheck) -> CheckReply:
@@ -92,7 +90,7 @@ class HandleChecks:
     async def run(self) -> None:
         """Make checks by the clock. Runs until it is cancelled, and ends what runs then."""
         await in_thread(self._results.abandon_running)
-        await self._remember()
+        await self.outcomes.remember()
         try:
             while True:
                 for share in list(self._executor.served):
@@ -101,25 +99,6 @@ class HandleChecks:
         finally:
             for _, task in list(self._running.values()):
                 await _end(task)
-
-    async def numbers(self) -> list[ShareNumbers]:
-        """Return what is counted of every share."""
-        found = []
-        for record in await in_thread(self._store.shares):
-            name = record.share.name
-            checks = await in_thread(lambda name=name: self._results.checks(name))  # type: ignore[misc]
-            last = {check.mode: check for check in reversed(checks) if check.state == "done"}
-            health = self._executor.health.get(name, HandleHealth())
-            found.append(
-                ShareNumbers(
-                    share=name,
-                    health=health,
-                    last=tuple(last.values()),
-                    drifts=self._drifts.get(name, 0),
-                    checks=self._finished.get(name, 0),
-                )
-            )
-        return found
 
     async def _begin_due(self, share: str) -> None:
         served = self._executor.served.get(share)
@@ -181,7 +160,7 @@ class HandleChecks:
             ended = ended.model_copy(update={"finished": time.time()})
             del self._running[share]
             self._results.finish(ended, findings)
-            self._tell(ended, findings)
+            self.outcomes.tell(ended, findings)
 
     async def _check(self, check: HandleCheck, wanted: CheckWanted) -> Checked:
         share = check.share
@@ -224,51 +203,6 @@ class HandleChecks:
         if running is None or running[0].id != check.id:
             return HandleCheck(**{name: getattr(check, name) for name in HandleCheck.model_fields})
         return running[0]
-
-    def _tell(self, check: HandleCheck, findings: Sequence[HandleFinding]) -> None:
-        share = check.share
-        self._finished[share] = self._finished.get(share, 0) + (check.state == "done")
-        if check.state == "failed":
-            _LOG.error("a check could not be made", share=share, mode=check.mode, reason=check.reason)
-            self._events.add("handle-check-failed", check.reason, share, {"check": check.id, "mode": check.mode})
-            return
-        drifted = [finding for finding in findings if finding.outcome is Outcome.DRIFT]
-        for finding in drifted[:100]:
-            _LOG.error("a handle drifted", share=share, path=finding.path, drift=finding.drift, reason=finding.reason)
-            data = {"check": check.id, "drift": finding.drift, "path": finding.path, "handle": finding.handle}
-            self._events.add("handle-drift", f"{finding.path or '/'}: {finding.reason}", share, data)
-        self._drifts[share] = self._drifts.get(share, 0) + check.drifted
-        if check.state == "done":
-            counts = _named(check.counts)
-            _LOG.info("handles were checked", share=share, mode=check.mode, seconds=check.seconds, **counts)
-            self.assess(share, check, drifted[0] if drifted else None)
-
-    def assess(self, share: str, check: HandleCheck, drift: HandleFinding | None) -> None:
-        """Make the share's health what its last check says."""
-        old = self._executor.health.get(share, HandleHealth())
-        bad = check.drifted and not check.forgotten
-        place = f", {drift.path or 'its root'} for one: {drift.reason}" if drift else ""
-        status = "drift" if bad else "silent" if old.status == "silent" else "ok"
-        reason = f"{check.drifted} handles have drifted{place}" if bad else old.reason if status == "silent" else ""
-        self._executor.health[share] = HandleHealth.model_validate(
-            {**dict(old), "status": status, "reason": reason, "checked": check.finished,
-             "samples": sum(check.counts.values())}
-        )  # fmt: skip
-
-    async def _remember(self) -> None:
-        """What the last run of the appliance found still holds."""
-        for record in await in_thread(self._store.shares):
-            checks = await in_thread(lambda name=record.share.name: self._results.checks(name))  # type: ignore[misc]
-            last = next((check for check in checks if check.state == "done"), None)
-            if last is not None:
-                report = self._results.report(last.share, last.id)
-                drift = next((one for one in report.findings if one.outcome is Outcome.DRIFT), None)
-                self.assess(last.share, last, drift)
-
-
-def _named(counts: dict[Outcome, int]) -> dict[str, int]:
-    return {outcome.value: count for outcome, count in counts.items()}
-
 
 def _finding(found: Found) -> HandleFinding:
     sample = found.sample

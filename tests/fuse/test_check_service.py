@@ -167,7 +167,7 @@ def test_one_drift_makes_the_share_unhealthy_until_it_is_forgotten(
         told = await events(appliance, "handle-drift")
         assert len(told) == len(drifted)
         assert {event.data["path"] for event in told} == {one.path for one in drifted}
-        assert [numbers.drifts for numbers in await appliance.checks.numbers()] == [len(drifted)]
+        assert [numbers.drifts for numbers in await appliance.checks.outcomes.numbers()] == [len(drifted)]
         await appliance.check("a", forget_drift=True)
         assert (await view(appliance)).state.status == "ok"
         assert (await appliance.check("a")).drifted == 0
