@@ -27,11 +27,15 @@ from appliance.checks.messages import (
     DecodeOrder,
     Failed,
     Found,
+    Named,
+    NameOrder,
+    Order,
     Progress,
     ShareAccess,
 )
 from appliance.checks.outcomes import Outcome
 from appliance.checks.over_nfs import NfsView
+from appliance.checks.paths import paths_of
 from appliance.checks.pace import Pace
 from appliance.checks.samples import keep, key_id
 from appliance.checks.view import View, opened_mount
@@ -53,12 +57,23 @@ def main() -> int:
     _say(Progress(done=0, total=len(order.samples) if isinstance(order, CheckOrder) else 0))
     try:
         with ExitStack() as stack:
-            _say(_check(order, stack) if isinstance(order, CheckOrder) else _decode(order, stack))
+            _say(_carried_out(order, stack))
     except HoldfastError as error:
         _say(Failed(code=error.code, message=error.message, hint=error.hint))
     except OSError as error:
         _say(Failed(code="unanswered", message=f"the share does not let itself be checked: {error.strerror}"))
     return 0
+
+
+def _carried_out(order: Order, stack: ExitStack) -> Answer:
+    match order:
+        case CheckOrder():
+            return _check(order, stack)
+        case DecodeOrder():
+            return _decode(order, stack)
+        case NameOrder(share=share, nodes=nodes, seconds=seconds):
+            paths = paths_of(_view(share, stack), nodes, seconds)
+            return Named(paths=paths.found, complete=paths.complete)
 
 
 def _check(order: CheckOrder, stack: ExitStack) -> Answer:

@@ -59,6 +59,15 @@ class DecodeOrder(_Message):
     data: bytes
 
 
+class NameOrder(_Message):
+    """Say by which paths the share's nodes are reached, for at most so many seconds of looking."""
+
+    op: Literal["name"] = "name"
+    share: ShareAccess
+    nodes: tuple[int, ...]
+    seconds: float
+
+
 class Progress(_Message):
     """How many samples have been looked at."""
 
@@ -94,6 +103,14 @@ class Answered(_Message):
     decoded: Decoded
 
 
+class Named(_Message):
+    """The paths that were found, and whether they were looked for to the end."""
+
+    kind: Literal["named"] = "named"
+    paths: dict[int, bytes]
+    complete: bool
+
+
 class Failed(_Message):
     """It could not be done."""
 
@@ -103,8 +120,8 @@ class Failed(_Message):
     hint: str = ""
 
 
-Order = Annotated[CheckOrder | DecodeOrder, Field(discriminator="op")]
-Answer = Annotated[Progress | Checked | Answered | Failed, Field(discriminator="kind")]
+Order = Annotated[CheckOrder | DecodeOrder | NameOrder, Field(discriminator="op")]
+Answer = Annotated[Progress | Checked | Answered | Named | Failed, Field(discriminator="kind")]
 
 ORDERS: TypeAdapter[Order] = TypeAdapter(Order)
 ANSWERS: TypeAdapter[Answer] = TypeAdapter(Answer)

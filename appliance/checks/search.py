@@ -35,9 +35,9 @@ def names_of(view: View, native: NativeHandle, inode: int, links: int, seconds: 
         if time.monotonic() > deadline:
             return Names(tuple(sorted(found)), complete=False)
         directory = pending.pop(0)
-        for name, kind, number in _entries(view.source, directory):
+        for name, kind, number in entries_of(view.source, directory):
             path = os.path.join(directory, name)
-            if kind in (_DT_DIR, _DT_UNKNOWN):
+            if is_directory(kind):
                 pending.append(path)
             if number == inode and (at := view.named(path)) is not None and at.at.native == native:
                 found.add(path)
@@ -46,13 +46,19 @@ def names_of(view: View, native: NativeHandle, inode: int, links: int, seconds: 
     return Names(tuple(sorted(found)), complete=True)
 
 
-def _entries(source: int, directory: bytes) -> list[tuple[bytes, int, int]]:
+def is_directory(kind: int) -> bool:
+    """Whether an entry of this type is, or may be, a directory."""
+    return kind in (_DT_DIR, _DT_UNKNOWN)
+
+
+def entries_of(source: int, directory: bytes) -> list[tuple[bytes, int, int]]:
+    """Return names, types and inode numbers in a directory, given by its path; none if it is not there."""
     try:
         descriptor = os.open(directory or b".", _DIRECTORY, dir_fd=source)
     except OSError:
         return []  # not a directory after all, or gone
     try:
-        entries = [(entry.name, entry.type, entry.inode) for entry in read_entries(descriptor)]
+        entries = [(entry.name, entry.type, entry.inode) for entry in readentries_of(descriptor)]
         return [entry for entry in entries if entry[0] not in (b".", b"..")]
     finally:
         os.close(descriptor)

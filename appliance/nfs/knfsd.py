@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from appliance.nfs.clients import Info, State, parse_info, parse_states
 from appliance.nfs.exports import escape
 
 
@@ -17,6 +19,10 @@ class Files(Protocol):
 
     async def read_each(self, directory: str, name: str) -> str:
         """Return the texts of the files of this name in the directories of a directory, one after the other."""
+        ...
+
+    async def read_tree(self, directory: str, names: Sequence[str]) -> dict[str, str]:
+        """Return the texts of all files of these names below a directory, by their paths below it."""
         ...
 
     async def write(self, name: str, text: str) -> None:
@@ -41,6 +47,19 @@ class Knfsd:
     async def states(self) -> str:
         """Return what all NFSv4 clients hold."""
         return await self._files.read_each("clients", "states")
+
+    async def clients(self) -> dict[int, tuple[Info, list[State]]]:
+        """Return the NFSv4 clients and what they hold, by their numbers."""
+        texts = await self._files.read_tree("clients", ("info", "states"))
+        numbers = sorted(int(path.removesuffix("/info")) for path in texts if path.endswith("/info"))
+        return {
+            number: (parse_info(texts[f"{number}/info"]), parse_states(texts.get(f"{number}/states", "")))
+            for number in numbers
+        }
+
+    async def expire(self, number: int) -> None:
+        """End a client's session: what it holds is taken away. Returns when that is done."""
+        await self._files.write(f"clients/{number}/ctl", "expire\n")
 
     async def release_filesystem(self, path: Path) -> None:
         """Take all opens, locks and delegations on the filesystem at `path` from their NFS clients.

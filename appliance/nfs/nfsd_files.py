@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from appliance.nfs.commands import complete, failure, run
@@ -33,6 +34,25 @@ class NfsdFiles:
         if done.status != 0 and not done.output:
             raise failure(argv, done.complaint)
         return done.output
+
+    async def read_tree(self, directory: str, names: Sequence[str]) -> dict[str, str]:
+        """Return the texts of all files of these names below a directory, by their paths below it.
+
+        Raises CommandError if nothing can be read; a file that is gone when its turn comes is left out.
+        """
+        root = str(self._root / directory)
+        included = [f"--include={name}" for name in names]
+        # Every line comes behind its file's path and a NUL, which no text of nfsd has.
+        argv = ["grep", "--recursive", "--text", "--with-filename", "--null", *included, "-e", "", "--", root]
+        done = await complete(argv, timeout=self._timeout)
+        if done.status > 1 and not done.output:
+            raise failure(argv, done.complaint)
+        texts: dict[str, list[str]] = {}
+        for line in done.output.split("\n"):
+            path, separator, text = line.partition("\0")
+            if separator:
+                texts.setdefault(path.removeprefix(f"{root}/"), []).append(text)
+        return {path: "\n".join(lines) + "\n" for path, lines in texts.items()}
 
     async def write(self, name: str, text: str) -> None:
         """Write a file in one write(2); raises CommandError."""

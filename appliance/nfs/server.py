@@ -10,6 +10,7 @@ from pathlib import Path
 from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.nfs import daemons, null_call
+from appliance.nfs.clients import Info, State, parse_rmtab
 from appliance.nfs.commands import complete, failure, run
 from appliance.nfs.exports import parse_etab, resolved
 from appliance.nfs.knfsd import Knfsd
@@ -109,6 +110,18 @@ class NfsServer:
     async def states(self) -> str:
         """Return what NFSv4 clients hold, as nfsd tells it: a line for each open, lock, delegation and layout."""
         return await self._mounted().states()
+
+    async def clients(self) -> dict[int, tuple[Info, list[State]]]:
+        """Return the NFSv4 clients and what they hold, by the kernel's numbers. Raises CommandError."""
+        return await self._mounted().clients()
+
+    async def expire(self, number: int) -> None:
+        """End an NFSv4 client's session. Raises CommandError."""
+        await self._mounted().expire(number)
+
+    def mounts(self) -> list[tuple[str, str]]:
+        """Return what NFSv3 clients have mounted, as rpc.mountd noted it: pairs of client and path."""
+        return parse_rmtab(_read(self._settings.nfs_state_dir / "rmtab"))
 
     async def answers(self) -> bool:
         """Whether the server answers a call."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from appliance.checks.messages import ANSWERS, Answer, CheckOrder, DecodeOrder, Failed
+from appliance.checks.messages import ANSWERS, Answer, CheckOrder, DecodeOrder, Failed, NameOrder
 from appliance.errors import HoldfastError
 from appliance.logs import facts
 from appliance.nfs.commands import ENVIRONMENT
@@ -26,7 +26,7 @@ class CheckError(HoldfastError):
     exit_code = 70
 
 
-async def ask(order: CheckOrder | DecodeOrder, patience: float) -> AsyncIterator[Answer]:
+async def ask(order: CheckOrder | DecodeOrder | NameOrder, patience: float) -> AsyncIterator[Answer]:
     """Give an order to a checker of its own and yield its answers as they come.
 
     Raises CheckError when it says nothing for `patience` seconds, ends early or reports a failure. Whoever stops

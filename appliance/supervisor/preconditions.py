@@ -18,7 +18,7 @@ CAPABILITIES = {
     "CAP_SYS_ADMIN": (21, "mounting, and the kernel's NFS server"),
     "CAP_DAC_READ_SEARCH": (2, "opening files by handle"),
 }
-_PROGRAMS = ("exportfs", "rpc.nfsd", "rpc.mountd", "nfsdcld", "unshare", "mount", "cat", "tee")
+_PROGRAMS = ("exportfs", "rpc.nfsd", "rpc.mountd", "nfsdcld", "unshare", "mount", "cat", "tee", "grep")
 _PROGRAMS_V3 = ("rpcbind", "rpc.statd", "rpcinfo")
 
 

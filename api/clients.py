@@ -1,0 +1,48 @@
+"""The routes of NFS clients."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import BaseModel, Field
+
+from api.auth import guarded_router
+from api.problems import responses
+from api.shares import Control
+from appliance.control import Done
+from appliance.control_clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
+from appliance.nfs_clients import MountRecord, NfsClient, NfsClientReport
+
+router = guarded_router(prefix="/v1/clients", tag="clients", changing="operate")
+
+Number = Annotated[int, Path(description="Number of the client.", ge=1, le=2**31 - 1)]
+
+
+class ClientList(BaseModel):
+    """Who uses the NFS server."""
+
+    clients: tuple[NfsClient, ...] = Field(description="NFSv4 clients, by number.")
+    mounts: tuple[MountRecord, ...] = Field(description="What NFSv3 clients have mounted, as far as it was noted.")
+
+
+@router.get("", responses=responses("share-not-found", "command-failed"))
+async def list_clients(
+    supervisor: Control,
+    share: Annotated[str | None, Query(description="Only those that hold something on it.", max_length=255)] = None,
+) -> ClientList:
+    """List NFS clients and how much they hold on which share."""
+    reply = await supervisor.ask(ListClients(share=share), ClientsReply)
+    return ClientList(clients=reply.clients, mounts=reply.mounts)
+
+
+@router.get("/{id}", responses=responses("client-not-found", "command-failed"))
+async def get_client(id: Number, supervisor: Control) -> NfsClientReport:  # noqa: A002 - its name in the path
+    """Return one NFSv4 client with its opens, locks and delegations, and the paths of the files."""
+    return (await supervisor.ask(GetClient(id=id), ClientReply)).report
+
+
+@router.delete("/{id}", status_code=204, responses=responses("client-not-found", "command-failed"))
+async def expire_client(id: Number, supervisor: Control) -> None:  # noqa: A002
+    """End an NFSv4 client's session at once. What it holds is taken away; if it lives it comes back with a new one."""
+    await supervisor.ask(ExpireClient(id=id), Done)
