@@ -6,7 +6,7 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api import checks, docs, events, handles, health, metrics, problems, shares, tokens
+from api import checks, clients, docs, events, handles, health, metrics, problems, shares, tokens
 from api.authenticator import Authenticator, Openness
 from api.control_client import ControlClient
 
@@ -36,7 +36,7 @@ def create_app(
         *((docs.OPENAPI, docs.PAGE) if openness.docs else ()),
     }
     problems.install(app)
-    for part in (shares, checks, handles, events, tokens, metrics, health, docs):
+    for part in (shares, checks, clients, handles, events, tokens, metrics, health, docs):
         app.include_router(part.router)
     return app
 

@@ -36,13 +36,13 @@ async def list_clients(
     return ClientList(clients=reply.clients, mounts=reply.mounts)
 
 
-@router.get("/{id}", responses=responses("client-not-found", "command-failed"))
-async def get_client(id: Number, supervisor: Control) -> NfsClientReport:  # noqa: A002 - its name in the path
+@router.get("/{number}", responses=responses("client-not-found", "command-failed"))
+async def get_client(number: Number, supervisor: Control) -> NfsClientReport:
     """Return one NFSv4 client with its opens, locks and delegations, and the paths of the files."""
-    return (await supervisor.ask(GetClient(id=id), ClientReply)).report
+    return (await supervisor.ask(GetClient(number=number), ClientReply)).report
 
 
-@router.delete("/{id}", status_code=204, responses=responses("client-not-found", "command-failed"))
-async def expire_client(id: Number, supervisor: Control) -> None:  # noqa: A002
+@router.delete("/{number}", status_code=204, responses=responses("client-not-found", "command-failed"))
+async def expire_client(number: Number, supervisor: Control) -> None:
     """End an NFSv4 client's session at once. What it holds is taken away; if it lives it comes back with a new one."""
-    await supervisor.ask(ExpireClient(id=id), Done)
+    await supervisor.ask(ExpireClient(number=number), Done)

@@ -45,10 +45,12 @@ STATUS: dict[str, int] = {
     "clients-hold-state": 409,
     "check-not-found": 404,
     "token-not-found": 404,
+    "client-not-found": 404,
     "token-exists": 409,
     "handle-invalid": 422,
     "internal": 500,
     "state": 503,
+    "command-failed": 503,
     "supervisor-unavailable": 503,
 }
 # What a caller may have done, or found, that each code stands for: the examples of the API's document.
@@ -82,6 +84,8 @@ MEANINGS: dict[str, str] = {
     "token-exists": "there is a token named backup already",
     "handle-invalid": "these digits are no file handle",
     "internal": "the API failed to do this",
+    "client-not-found": "there is no NFSv4 client number 7",
+    "command-failed": "a program of the NFS side failed",
     "state": "the state volume cannot be used",
     "supervisor-unavailable": "the supervisor does not answer",
 }

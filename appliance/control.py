@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from appliance.control_access import AccessAnswer, AccessRequest
 from appliance.control_checks import CheckAnswer, CheckRequest
+from appliance.control_clients import ClientAnswer, ClientRequest
 from appliance.errors import HoldfastError, RequestError
 from appliance.frozen import Frozen
 from appliance.handles import HandleHealth
@@ -187,9 +188,9 @@ ShareRequest = Annotated[
     ListShares | GetShare | CreateShare | UpdateShare | DeleteShare | RotateKey | GetReadiness,
     Field(discriminator="op"),
 ]
-Request = Annotated[ShareRequest | CheckRequest | AccessRequest, Field(discriminator="op")]
+Request = Annotated[ShareRequest | CheckRequest | AccessRequest | ClientRequest, Field(discriminator="op")]
 Reply = Annotated[
-    ShareReply | SharesReply | ReadinessReply | Done | Failure | CheckAnswer | AccessAnswer,
+    ShareReply | SharesReply | ReadinessReply | Done | Failure | CheckAnswer | AccessAnswer | ClientAnswer,
     Field(discriminator="kind"),
 ]
 

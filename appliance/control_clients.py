@@ -21,14 +21,14 @@ class GetClient(Frozen):
     """Ask for one client with all it holds."""
 
     op: Literal["get-client"] = "get-client"
-    id: int
+    number: int
 
 
 class ExpireClient(Frozen):
     """End a client's session and take from it what it holds."""
 
     op: Literal["expire-client"] = "expire-client"
-    id: int
+    number: int
 
 
 class ClientsReply(Frozen):

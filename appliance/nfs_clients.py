@@ -24,13 +24,13 @@ class Held(Frozen):
 class NfsClient(Frozen):
     """An NFSv4 client, as the kernel's NFS server knows it. What it says of itself need not be true."""
 
-    id: int = Field(description="Number that the kernel gave it; never another client's until the server restarts.")
+    number: int = Field(description="Number that the kernel gave it; never another client's until the server restarts.")
     address: str = Field(description="Address and port it calls from.", examples=["192.0.2.7:862"])
     name: str = Field(description="What it calls itself.", examples=["Linux NFSv4.2 workstation"])
     minor_version: int = Field(description="n of the NFSv4.n that it speaks.")
     status: str = Field(
-        description="confirmed · unconfirmed: it has not finished to introduce itself · courtesy: silent for longer than "
-        "its lease, kept until somebody needs what it holds · expirable: about to go."
+        description="confirmed · unconfirmed: it has not finished to introduce itself · courtesy: silent for longer "
+        "than its lease, kept until somebody needs what it holds · expirable: about to go."
     )
     seconds_since_renew: int | None = Field(description="For how long it has been silent; null if it is not told.")
     callback_state: str = Field(description="Whether the server reaches it, to ask for delegations back: UP, DOWN, ...")
@@ -48,10 +48,12 @@ class ClientState(Frozen):
     share: str | None = Field(description="The share it is on; null for none.")
     node_id: str | None = Field(description="The file's node id, in hexadecimal; null if the file is not told.")
     path: str | None = Field(
-        description="The file's path below the share, bytes that are no text as \\xNN; null if it has no name any more, "
-        "or was not found in time."
+        description="The file's path below the share, bytes that are no text as \\xNN; null if it has no name any "
+        "more, or was not found in time."
     )
-    last_name: str = Field(description="The last two parts of the name that the file was opened by, as the kernel has it.")
+    last_name: str = Field(
+        description="The last two parts of the name that the file was opened by, as the kernel has it."
+    )
     revoked: bool = Field(description="Whether an administrator has taken it away.")
 
 

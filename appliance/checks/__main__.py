@@ -35,8 +35,8 @@ from appliance.checks.messages import (
 )
 from appliance.checks.outcomes import Outcome
 from appliance.checks.over_nfs import NfsView
-from appliance.checks.paths import paths_of
 from appliance.checks.pace import Pace
+from appliance.checks.paths import paths_of
 from appliance.checks.samples import keep, key_id
 from appliance.checks.view import View, opened_mount
 from appliance.errors import HoldfastError

@@ -58,7 +58,7 @@ def entries_of(source: int, directory: bytes) -> list[tuple[bytes, int, int]]:
     except OSError:
         return []  # not a directory after all, or gone
     try:
-        entries = [(entry.name, entry.type, entry.inode) for entry in readentries_of(descriptor)]
+        entries = [(entry.name, entry.type, entry.inode) for entry in read_entries(descriptor)]
         return [entry for entry in entries if entry[0] not in (b".", b"..")]
     finally:
         os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from appliance.control import CreateShare, DeleteShare, Request, RotateKey, UpdateShare
 from appliance.control_access import MakeToken, RevokeToken
 from appliance.control_checks import CancelCheck, StartCheck
+from appliance.control_clients import ExpireClient
 from appliance.events import NewEvent
 
 
@@ -28,5 +29,7 @@ def event_of(request: Request, by: str) -> NewEvent | None:
             return NewEvent("token-made", f"the token {wanted.name} was made, role {wanted.role}", by=by)
         case RevokeToken(name=name):
             return NewEvent("token-revoked", f"the token {name} was revoked", by=by)
+        case ExpireClient(number=number):
+            return NewEvent("client-expired", f"the session of NFSv4 client {number} was ended", by=by)
         case _:
             return None

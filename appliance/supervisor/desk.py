@@ -16,6 +16,7 @@ from appliance.control_checks import (
     NumbersReply,
     StartCheck,
 )
+from appliance.control_clients import ExpireClient, GetClient, ListClients
 from appliance.errors import StateError
 from appliance.events import Events
 from appliance.logs import facts
@@ -24,6 +25,7 @@ from appliance.supervisor.audit import event_of
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.requests import Requests
+from appliance.supervisor.sessions import Sessions
 from appliance.supervisor.threads import in_thread
 
 _LOG = facts(__name__)
@@ -33,12 +35,14 @@ class Desk:
     """Answers every kind of request."""
 
     def __init__(
-        self, shares: Requests, checks: HandleChecks, decoding: Decoding, access: Access, events: Events
-    ) -> None:
+        self, shares: Requests, checks: HandleChecks, decoding: Decoding, access: Access, sessions: Sessions,
+        events: Events,
+    ) -> None:  # fmt: skip
         self._shares = shares
         self._checks = checks
         self._decoding = decoding
         self._access = access
+        self._sessions = sessions
         self._events = events
 
     async def answer(self, request: Request, by: str = "") -> Reply:
@@ -74,5 +78,7 @@ class Desk:
                 return NumbersReply(shares=tuple(await self._checks.outcomes.numbers()))
             case Authenticate() | MakeToken() | ListTokens() | RevokeToken():
                 return await self._access.answer(request)
+            case ListClients() | GetClient() | ExpireClient():
+                return await self._sessions.answer(request)
             case _:
                 return await self._shares.answer(request)

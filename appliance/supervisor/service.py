@@ -36,6 +36,7 @@ from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
+from appliance.supervisor.sessions import Sessions
 from appliance.supervisor.threads import in_thread
 from appliance.tokens import Tokens
 
@@ -105,7 +106,8 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
             await checks.let_go(share)  # in the caller's task: a check that has a share mounted anew is not ended by it
 
         executor.letting_go = let_go
-        desk = Desk(requests, checks, Decoding(settings, store, executor), Access(Tokens(database)), events)
+        sessions = Sessions(settings, store, executor, nfs_side.server)
+        desk = Desk(requests, checks, Decoding(settings, store, executor), Access(Tokens(database)), sessions, events)
         control = ControlServer(settings.control_socket, {0, os.getuid(), api_user.pw_uid}, desk.answer)
         stack.push_async_callback(control.stop)
         await control.start(api_user.pw_gid)

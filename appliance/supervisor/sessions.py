@@ -47,9 +47,9 @@ class Sessions:
         match request:
             case ListClients(share=share):
                 return await self._list(share)
-            case GetClient(id=number):
+            case GetClient(number=number):
                 return ClientReply(report=await self._report(number))
-            case ExpireClient(id=number):
+            case ExpireClient(number=number):
                 await self._known(number)
                 await self._server.expire(number)
                 _LOG.info("a client's session was ended", client=number)
@@ -126,7 +126,7 @@ def _client(number: int, info: Info, states: Iterable[State], devices: dict[Devi
         Held.model_validate({"share": share, **{kind: counts[share, kind] for kind in _COUNTED.values()}})
         for share in shares
     ]
-    return NfsClient(**vars(info), id=number, held=tuple(held))
+    return NfsClient(**vars(info), number=number, held=tuple(held))
 
 
 def _state(state: State, share: str | None, paths: Paths) -> ClientState:

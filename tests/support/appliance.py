@@ -28,6 +28,7 @@ from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
+from appliance.supervisor.sessions import Sessions
 from appliance.tokens import Tokens
 from tests.support.played_nfs import PlayedServer, PlayedSide
 
@@ -60,7 +61,8 @@ class Appliance:
         self.checks = HandleChecks(self.settings, self.store, self.results, self.events, self.executor, modes)
         self.canaries = Canaries(self.settings, self.results, self.events, self.executor)
         decoding = Decoding(self.settings, self.store, self.executor)
-        self.desk = Desk(requests, self.checks, decoding, Access(Tokens(self.database)), self.events)
+        sessions = Sessions(self.settings, self.store, self.executor, self.server)
+        self.desk = Desk(requests, self.checks, decoding, Access(Tokens(self.database)), sessions, self.events)
 
         async def let_go(share: str) -> None:
             await self.canaries.let_go(share)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from appliance.errors import CommandError
+from appliance.nfs.clients import Info, State, parse_info, parse_states
 from appliance.nfs.exports import resolved
 from appliance.nfs.server import Exported, NfsServer
 from appliance.settings import Settings
@@ -21,6 +22,9 @@ class PlayedServer(NfsServer):
         self.there = Exported()
         self.texts: list[str] = []
         self.held = ""
+        self.sessions: dict[int, tuple[str, str]] = {}
+        """The texts `info` and `states` of each client."""
+        self.mounted: list[tuple[str, str]] = []
         self.unserved: list[Path] = []
         self.released: list[Path] = []
         self.released_exported: list[Path] = []
@@ -53,6 +57,15 @@ class PlayedServer(NfsServer):
 
     async def states(self) -> str:
         return self.held
+
+    async def clients(self) -> dict[int, tuple[Info, list[State]]]:
+        return {number: (parse_info(info), parse_states(held)) for number, (info, held) in self.sessions.items()}
+
+    async def expire(self, number: int) -> None:
+        del self.sessions[number]
+
+    def mounts(self) -> list[tuple[str, str]]:
+        return self.mounted
 
 
 class PlayedSide(NfsSide):

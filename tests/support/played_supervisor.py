@@ -55,10 +55,12 @@ from appliance.control_checks import (
     ShareNumbers,
     StartCheck,
 )
+from appliance.control_clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
 from appliance.errors import RequestError
 from appliance.events import Event
 from appliance.handles import DecodedHandle, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth
 from appliance.model import Share
+from appliance.nfs_clients import ClientState, Held, NfsClient, NfsClientReport
 from appliance.supervisor.control_server import ControlServer
 from appliance.tokens import PREFIX, NewToken, Principal, Role, Token, digest
 
@@ -70,6 +72,15 @@ FINDING = HandleFinding(
     outcome=Outcome.DRIFT, drift=Drift.NODE_REUSED, reason="opens inode 8", path="d/f", path_now=None, inode=7,
     type=0o100000, handle="00", native="01", taken=1.0,
 )  # fmt: skip
+
+CLIENT = NfsClient(
+    number=1, address="192.0.2.7:862", name="Linux NFSv4.2 desk", minor_version=2, status="confirmed",
+    seconds_since_renew=3, callback_state="UP", callback_address="192.0.2.7:0", implementation="Linux",
+    held=(Held(share="a", opens=1, locks=0, delegations=0, layouts=0),),
+)  # fmt: skip
+OPEN = ClientState(
+    kind="open", access="rw", deny="--", share="a", node_id="0x7", path="d/f", last_name="d/f", revoked=False
+)
 
 
 class Supervisor:
@@ -153,6 +164,16 @@ class Supervisor:
         match request:
             case Authenticate() | MakeToken() | ListTokens() | RevokeToken():
                 return self.access(request)
+            case ListClients(share=share):
+                if share is not None:
+                    self._find(share)
+                return ClientsReply(clients=(CLIENT,), mounts=())
+            case GetClient(number=1):
+                return ClientReply(report=NfsClientReport(**dict(CLIENT), states=(OPEN,), paths_complete=True))
+            case ExpireClient(number=1):
+                return Done()
+            case GetClient() | ExpireClient():
+                raise RequestError("no such client", code="client-not-found")
             case StartCheck(name=name, wanted=wanted):
                 self._find(name)
                 return CheckReply(check=CHECK.model_copy(update={"mode": wanted.mode}))

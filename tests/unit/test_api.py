@@ -146,6 +146,9 @@ ROUTES = [
     ("GET", "/v1/events"),
     ("GET", "/metrics"),
     ("GET", "/v1/tokens"),
+    ("GET", "/v1/clients"),
+    ("GET", "/v1/clients/1"),
+    ("DELETE", "/v1/clients/1"),
     ("POST", "/v1/tokens"),
     ("DELETE", "/v1/tokens/a"),
 ]

@@ -33,6 +33,7 @@ __all__ = ["anonymous", "client", "supervisor"]  # fixtures
 
 # What each role may do beyond the one before it.
 OPERATE = {
+    ("DELETE", "/v1/clients/1"),
     ("POST", "/v1/shares/a/handle-checks"),
     ("DELETE", "/v1/shares/a/handle-checks/1"),
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from appliance.nfs.knfsd import Knfsd
-from appliance.nfs.nfsd_files import holds_open
+from appliance.nfs.nfsd_files import NfsdFiles, holds_open
 
 
 class DirectoryFiles:
@@ -23,6 +24,10 @@ class DirectoryFiles:
     async def read_each(self, directory: str, name: str) -> str:
         """Return the texts of the files of this name in the directories of a directory, one after the other."""
         return "".join(path.read_text() for path in sorted((self._root / directory).glob(f"*/{name}")))
+
+    async def read_tree(self, directory: str, names: Sequence[str]) -> dict[str, str]:
+        """Return the texts of all files of these names below a directory, by their paths below it."""
+        return await NfsdFiles(self._root, 10).read_tree(directory, names)
 
     async def write(self, name: str, text: str) -> None:
         """Write a file at once."""
