@@ -13,6 +13,7 @@ from typing import Any
 
 import pyfuse3
 
+from appliance.fuse.meter import now
 from appliance.fuse.recovery import OPERATIONS
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 
@@ -79,6 +80,7 @@ def _guard(number: int, verb: str, operation: Callable[..., Any]) -> Callable[..
     async def handler(self: Boundary, *arguments: Any) -> Any:
         node = arguments[which]
         self.begin(number, node if isinstance(node, int) else 0)
+        meter, began = self._slot.meter, now()
         try:
             while True:
                 try:
@@ -90,11 +92,15 @@ def _guard(number: int, verb: str, operation: Callable[..., Any]) -> Callable[..
             raise
         except OSError as error:
             self._slot.words[Word.ERRORS] += 1
+            meter.failed(number)
             raise pyfuse3.FUSEError(error.errno or errno.EIO) from None
         except Exception:
             self._slot.words[Word.ERRORS] += 1
+            meter.failed(number)
             log.exception("%s failed unexpectedly; the caller gets EIO", verb)
             raise pyfuse3.FUSEError(errno.EIO) from None
+        finally:
+            meter.took(number, now() - began)
 
     handler.__name__ = verb
     handler.__doc__ = operation.__doc__

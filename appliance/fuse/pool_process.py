@@ -16,6 +16,7 @@ from appliance.fuse import keeper, pool_events
 from appliance.fuse.connection import Connection
 from appliance.fuse.fd_store import FdStore, Held, NoFdStore
 from appliance.fuse.key import NO_KEY
+from appliance.fuse.meter import Totals
 from appliance.fuse.pool_config import PoolConfig, PoolOptions
 from appliance.fuse.pool_events import InodeKept, InodeReleased, PoolEvent
 from appliance.fuse.scoreboard import Scoreboard
@@ -197,6 +198,10 @@ class PoolProcess:
             # not in the store, whose copy goes while we have ours.
             self._store.drop(_kept_entry(self._name, node))
             threading.Thread(target=os.close, args=(descriptor,), daemon=True).start()
+
+    def totals(self) -> Totals:
+        """Return what the share's workers have counted since it was mounted. Nobody is asked."""
+        return self._board.totals()
 
     def request_status(self) -> None:
         """Ask for a PoolStatus event."""

@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from appliance.fuse import meter
 from appliance.fuse.key import KEY_SIZE, NO_KEY
 
 MAX_WORKERS = 64
@@ -29,7 +30,8 @@ _SUSPECTS = _RECOVERED_FLAGS + MAX_RECOVERED * 8
 _MAX_SUSPECTS = 64
 _SLOTS = 8192
 _RECOVERED = _SLOTS + MAX_WORKERS * _SLOT_SIZE
-_SIZE = _RECOVERED + MAX_RECOVERED * INTENT_SIZE
+_METERS = _RECOVERED + MAX_RECOVERED * INTENT_SIZE
+_SIZE = _METERS + MAX_WORKERS * meter.WORDS * 8
 
 _DRAINING_WORD = 0
 _RECOVERED_WORD = 1
@@ -115,6 +117,13 @@ class Scoreboard:
         """Return the slot of worker number `index`."""
         return Slot(self, index)
 
+    def totals(self) -> meter.Totals:
+        """Return what all workers of the share have counted, those that are gone among them."""
+        slots = [self.slot(index) for index in range(MAX_WORKERS)]
+        hits = sum(slot.words[Word.HITS] for slot in slots)
+        misses = sum(slot.words[Word.MISSES] for slot in slots)
+        return meter.totals((slot.meter for slot in slots), hits, misses)
+
     @property
     def draining(self) -> bool:
         """Whether workers have to end instead of beginning another request."""
@@ -194,10 +203,13 @@ class Slot:
         self.words = board.words[start // 8 : start // 8 + _WORDS_PER_SLOT]
         self._bytes = board.bytes[start : start + _SLOT_SIZE]
         self._ring = board.words[(start + _RING_OFFSET) // 8 : (start + _RING_OFFSET) // 8 + _RING]
+        first = _METERS // 8 + index * meter.WORDS
+        self.meter = meter.Meter(board.words[first : first + meter.WORDS])
         self._removed_count = board.words[_REMOVED_COUNTS // 8 + index : _REMOVED_COUNTS // 8 + index + 1]
 
     def clear(self) -> None:
-        """Make the slot ready for a new worker. What was announced as removed stays."""
+        """Make the slot ready for a new worker. What was announced as removed, or counted, stays."""
+        self.meter.carry(self.words[Word.HITS], self.words[Word.MISSES])
         for word in Word:
             self.words[word] = 0
         self.clear_intent()

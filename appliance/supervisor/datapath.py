@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.fuse.codecs.choice import CodecChoice
+from appliance.fuse.meter import Totals
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolEvent
 
@@ -29,6 +30,10 @@ class Pool(Protocol):
 
     def receive(self) -> list[PoolEvent] | None:
         """What has happened; None if the process has died."""
+        ...
+
+    def totals(self) -> Totals:
+        """What its workers have counted since the share was mounted."""
         ...
 
     def request_status(self) -> None:

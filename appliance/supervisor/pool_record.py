@@ -9,6 +9,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.control import HandleTable, ShareState, Status, WorkerView
@@ -29,6 +30,19 @@ from appliance.fuse.scoreboard import WorkerStatus
 from appliance.logs import facts
 
 _LOG = facts(__name__)
+
+
+@dataclass(frozen=True)
+class PoolFigures:
+    """Counts since this supervisor began to serve the share; workers, descriptors and inodes are those of now."""
+
+    workers: int
+    deaths: int
+    recoveries: int
+    refused: int
+    resends: int
+    descriptors: int
+    kept_inodes: int
 
 
 class PoolRecord:
@@ -54,6 +68,9 @@ class PoolRecord:
         self._last_recovery: float | None = None
         self._died_at: float | None = None
         self._table_before = TableSize(0, 0)
+        self._resends = 0
+        self._resends_before = 0
+        self._kept_inodes = 0
 
     # What happens to the workers
 
@@ -65,6 +82,8 @@ class PoolRecord:
     def pool_down(self, reason: str) -> None:
         """The pool process is gone, and another one will come."""
         self._slow = None  # the next one tells, if it is so
+        self._resends_before += self._resends  # the next one begins to count anew
+        self._resends = 0
         self._degrade(f"{reason}; another is started")
 
     def recovered(self, milliseconds: float | None) -> None:
@@ -105,8 +124,9 @@ class PoolRecord:
             case PoolDisconnected():
                 self.status, self.reason = "failed", "somebody has unmounted it"
                 self._lost()
-            case PoolStatus(workers):
+            case PoolStatus(workers, _, resends, kept):
                 self._workers = tuple(map(_view, workers))
+                self._resends, self._kept_inodes = resends, kept
                 self.polled.set()
 
     def _degrade(self, reason: str) -> None:
@@ -128,6 +148,18 @@ class PoolRecord:
             recoveries=self._recoveries,
             last_recovery_ms=self._last_recovery,
             handle_table=table,
+        )
+
+    def figures(self) -> PoolFigures:
+        """Return the counts, as of the last request for status."""
+        return PoolFigures(
+            workers=sum(worker.serving for worker in self._workers),
+            deaths=self._deaths,
+            recoveries=self._recoveries,
+            refused=self._refused,
+            resends=self._resends_before + self._resends,
+            descriptors=sum(worker.descriptors for worker in self._workers),
+            kept_inodes=self._kept_inodes,
         )
 
     def _slowness(self, slow: StorageSlow) -> str:

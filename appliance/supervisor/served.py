@@ -17,11 +17,12 @@ from appliance.backoff import Backoff
 from appliance.control import ShareState
 from appliance.errors import HoldfastError, MountError
 from appliance.fuse.codecs.choice import Kind
+from appliance.fuse.meter import Totals
 from appliance.fuse.pool_config import PoolOptions
 from appliance.logs import facts
 from appliance.supervisor.datapath import DataPath, Mounted, Pool
 from appliance.supervisor.plan import Wanted
-from appliance.supervisor.pool_record import PoolRecord
+from appliance.supervisor.pool_record import PoolFigures, PoolRecord
 from appliance.supervisor.threads import in_thread
 
 _LOG = facts(__name__)
@@ -130,6 +131,14 @@ class ServedShare:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._record.polled.wait(), _STATUS_SECONDS)
         return self._record.state(await in_thread(self._record.table))
+
+    def totals(self) -> Totals:
+        """Return what the workers have counted since the share was mounted."""
+        return self._pool.totals() if self._pool else Totals()
+
+    def figures(self) -> PoolFigures:
+        """Return what the pool processes have told of themselves."""
+        return self._record.figures()
 
     @property
     def source(self) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from appliance.errors import MountError, SourceError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
+from appliance.fuse.meter import BUCKETS, OperationTotals, Totals
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolEvent, PoolReady, PoolStatus
 from appliance.fuse.scoreboard import WorkerStatus
@@ -55,6 +56,9 @@ class FakePool:
             return events or None  # the end stays readable, as on a socket whose other side is closed
         self._ours.recv(4096)
         return events
+
+    def totals(self) -> Totals:
+        return Totals((OperationTotals(0, 1, 0.5, (3, *(0,) * (BUCKETS - 1))),), 5, 6)
 
     def request_status(self) -> None:
         worker = WorkerStatus(0, 7, True, False, 0.0, 5, 1, 3, 2, 4)
