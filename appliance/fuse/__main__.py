@@ -52,6 +52,7 @@ def main() -> int:
         slow_after=arguments.slow_after,
         entry_timeout=arguments.timeout,
         attr_timeout=arguments.timeout,
+        durable=arguments.durable,
     )
     try:
         state = State(arguments.state)
@@ -88,6 +89,11 @@ def _parse() -> argparse.Namespace:
         type=Path,
         metavar="DIRECTORY",
         help="keeps what handles depend on from one run to the next: the key, and for some filesystems a table",
+    )
+    parser.add_argument(
+        "--durable",
+        action="store_true",
+        help="have changes of names and attributes on storage before they are answered, as in the appliance",
     )
     parser.add_argument("--verbose", action="store_true", help="log each death and recovery")
     parser.add_argument("--pool-module", default="appliance.fuse.pool", help=argparse.SUPPRESS)  # for tests of failures

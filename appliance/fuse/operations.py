@@ -17,6 +17,7 @@ from appliance.fuse import attributes, testimony
 from appliance.fuse.boundary import Boundary
 from appliance.fuse.changes import Changes
 from appliance.fuse.directories import read_directory
+from appliance.fuse.durability import Durability
 from appliance.fuse.inodes import Entry, Inodes
 from appliance.fuse.nodes import NodeId
 from appliance.linux.process import FileIdentity
@@ -31,17 +32,29 @@ class Operations(Boundary):
     supports_dot_lookup = True
 
     def __init__(
-        self, source: int, inodes: Inodes, changes: Changes, validity: attributes.Validity, identity: FileIdentity
+        self,
+        source: int,
+        inodes: Inodes,
+        changes: Changes,
+        durability: Durability,
+        validity: attributes.Validity,
+        identity: FileIdentity,
     ) -> None:
         super().__init__()
         self._source = source
         self._inodes = inodes
         self._changes = changes
+        self._durability = durability
         self._validity = validity
         self._identity = identity
 
     def _reply(self, entry: Entry) -> pyfuse3.EntryAttributes:
         return attributes.to_fuse(entry, self._validity)
+
+    def _made(self, directory: NodeId, entry: Entry) -> pyfuse3.EntryAttributes:
+        """Reply with a name that is new in a directory."""
+        self._durability.names(directory)
+        return self._reply(entry)
 
     def _assume(self, caller: pyfuse3.RequestContext) -> None:
         """Make files as the caller would: owner, group and umask, with setgid directories and default ACLs."""
@@ -62,41 +75,44 @@ class Operations(Boundary):
     ) -> pyfuse3.EntryAttributes:
         """Make a file of any type but directory and symbolic link: knfsd makes regular files with it."""
         self._assume(caller)
-        return self._reply(self._changes.by(caller.pid).mknod(parent, name, mode, rdev))
+        return self._made(parent, self._changes.by(caller.pid).mknod(parent, name, mode, rdev))
 
     def op_mkdir(
         self, parent: NodeId, name: bytes, mode: int, caller: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
         self._assume(caller)
-        return self._reply(self._changes.by(caller.pid).mkdir(parent, name, stat.S_IMODE(mode)))
+        return self._made(parent, self._changes.by(caller.pid).mkdir(parent, name, stat.S_IMODE(mode)))
 
     def op_symlink(
         self, parent: NodeId, name: bytes, target: bytes, caller: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a symbolic link; workers never follow one."""
         self._assume(caller)
-        return self._reply(self._changes.by(caller.pid).symlink(parent, name, target))
+        return self._made(parent, self._changes.by(caller.pid).symlink(parent, name, target))
 
     def op_link(
         self, node: NodeId, parent: NodeId, name: bytes, caller: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Give an inode one more name."""
-        return self._reply(self._changes.by(caller.pid).link(node, parent, name))
+        return self._made(parent, self._changes.by(caller.pid).link(node, parent, name))
 
     def op_unlink(self, parent: NodeId, name: bytes, caller: pyfuse3.RequestContext) -> None:
         """Remove a name."""
         self._changes.by(caller.pid).unlink(parent, name)
+        self._durability.names(parent)
 
     def op_rmdir(self, parent: NodeId, name: bytes, caller: pyfuse3.RequestContext) -> None:
         """Remove a directory."""
         self._changes.by(caller.pid).rmdir(parent, name)
+        self._durability.names(parent)
 
     def op_rename(
         self, old: NodeId, old_name: bytes, new: NodeId, new_name: bytes, flags: int, caller: pyfuse3.RequestContext
     ) -> None:
         """Rename, also with RENAME_NOREPLACE and RENAME_EXCHANGE."""
         self._changes.by(caller.pid).rename(old, old_name, new, new_name, flags)
+        self._durability.names(new, old)
 
     def op_readlink(self, node: NodeId, _caller: pyfuse3.RequestContext) -> bytes:
         """Return the target of a symbolic link."""
@@ -119,6 +135,7 @@ class Operations(Boundary):
         """Change mode, owner, size and times. The open file that a truncation may come with makes no difference."""
         self._inodes.attributes(node)  # only so that a directory that left the share is not changed
         attributes.set_attributes(self._inodes, node, wanted, fields)
+        self._durability.attributes(node)
         return self.op_getattr(node, caller)
 
     def op_access(self, _node: NodeId, _mode: int, _caller: pyfuse3.RequestContext) -> bool:
@@ -145,6 +162,7 @@ class Operations(Boundary):
         self._changes.by(caller.pid).setxattr(node, name, value)
         if name == attributes.ACCESS_ACL:
             attributes.clear_foreign_setgid(self._inodes.path(node), caller)
+        self._durability.attributes(node)
 
     def op_listxattr(self, node: NodeId, _caller: pyfuse3.RequestContext) -> Sequence[bytes]:
         """Return the names of an inode's extended attributes."""
@@ -153,6 +171,7 @@ class Operations(Boundary):
     def op_removexattr(self, node: NodeId, name: bytes, caller: pyfuse3.RequestContext) -> None:
         """Remove an extended attribute."""
         self._changes.by(caller.pid).removexattr(node, name)
+        self._durability.attributes(node)
 
     # Files
 
@@ -175,7 +194,7 @@ class Operations(Boundary):
             if flags & os.O_EXCL:
                 raise
             entry = self._inodes.child(parent, name)
-        return self.op_open(entry.node, flags, caller), self._reply(entry)
+        return self.op_open(entry.node, flags, caller), self._made(parent, entry)
 
     def op_read(self, fh: NodeId, offset: int, size: int) -> bytes:
         """Read up to `size` bytes, fewer only at the end of the file."""

@@ -257,6 +257,7 @@ class Pool:
                 codec=self._config.codec,
                 table=options.table,
                 validity=Validity(options.entry_timeout, options.attr_timeout),
+                durable=options.durable,
             ),
             slot,
         )

@@ -19,7 +19,8 @@ class PoolOptions:
 
     While workers wait for storage there are others, up to `most_workers` in all (0: four times `workers`). A worker
     waits if it is at one request for `patience`; the share is told to be slow after `slow_after`.
-    `table` is the path of the table of handles, for the codec that needs one.
+    `table` is the path of the table of handles, for the codec that needs one. With `durable` changes of names and
+    attributes are on storage before they are answered.
     """
 
     workers: int = 2
@@ -30,6 +31,7 @@ class PoolOptions:
     entry_timeout: float = 1.0
     attr_timeout: float = 1.0
     table: str = ""
+    durable: bool = False
 
     @property
     def limit(self) -> int:

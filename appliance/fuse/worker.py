@@ -20,6 +20,7 @@ from appliance.fuse.boundary import Boundary
 from appliance.fuse.changes import Changes
 from appliance.fuse.codecs import choice
 from appliance.fuse.codecs.choice import CodecChoice
+from appliance.fuse.durability import Durability
 from appliance.fuse.inodes import Inodes
 from appliance.fuse.intents import Intents
 from appliance.fuse.key import HandleKey
@@ -73,6 +74,7 @@ class WorkerContext:
     codec: CodecChoice
     table: str
     validity: Validity
+    durable: bool
 
 
 def run(context: WorkerContext, slot: Slot) -> Never:
@@ -116,8 +118,11 @@ class _Worker:
         codec = choice.build(context.codec, context.source, context.table)
         self._inodes = Inodes(context.source, codec, HandleKey(context.board.key), context.descriptors)
         changes = Changes(self._inodes, Intents(context.board, slot), self)
+        durability = Durability(self._inodes, durable=context.durable)
         identity = process.FileIdentity()
-        self._operations = Operations(context.source, self._inodes, changes, context.validity, identity)
+        self._operations = Operations(
+            context.source, self._inodes, changes, durability, context.validity, identity
+        )
 
     # Attaching
 
