@@ -17,7 +17,7 @@ from appliance.nfs.nfsd_files import holds_open
 
 _LOG = facts(__name__)
 _POLL_SECONDS = 0.02
-_ANSWER_SECONDS = 2.0
+_ANSWER_SECONDS = 10.0  # each question that is given up stays in the queue of a listener whose process is on its way
 _STOP_SECONDS = 5.0
 
 

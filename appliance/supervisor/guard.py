@@ -13,10 +13,15 @@ from appliance.logs import facts
 from appliance.supervisor.child import Child
 
 _LOG = facts(__name__)
+_LONGEST_START_SECONDS = 960.0
 
 
 class Guard:
-    """Keeps one child running."""
+    """Keeps one child running.
+
+    A child that does not become ready within `ready_timeout` seconds may hang, or be on its way on a busy machine. It
+    is ended, and the next one has twice the time: with the same time none would ever be ready there.
+    """
 
     def __init__(self, spec: ChildSpec, ready_timeout: float) -> None:
         self.spec = spec
@@ -63,6 +68,7 @@ class Guard:
         except CommandError:
             await self._child.stop()
             self._child = None
+            self._ready_timeout = max(self._ready_timeout, min(2 * self._ready_timeout, _LONGEST_START_SECONDS))
             raise
         self.problem = ""
         _LOG.info("a child is ready", child=self.spec.name, pid=self._child.pid)

@@ -102,6 +102,24 @@ def test_a_child_that_comes_late_is_waited_for_where_others_need_not_wait(tmp_pa
         with_guard(spec(late, str(ready), OPENS), act)
 
 
+def test_a_child_that_takes_long_to_be_ready_is_given_ever_more_time(ready_file: Path) -> None:
+    slow = f"import time; time.sleep(1.5); {OPENS}"
+
+    async def body() -> None:
+        kept = guard(spec(slow, str(ready_file)), 0.2)
+        await kept.start(patient=True)
+        assert "within 0.2 s" in kept.problem
+        try:
+            async with asyncio.timeout(90):
+                while kept.problem:
+                    await asyncio.sleep(0.05)
+            assert kept.pid is not None
+        finally:
+            await kept.stop()
+
+    asyncio.run(body())
+
+
 def test_a_child_that_keeps_dying_is_tried_ever_later(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     once = "import os, sys; sys.exit(3) if os.path.exists(sys.argv[1]) else exec(sys.argv[2])"

@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 900
 STORMS = 2
 
 
@@ -37,7 +37,7 @@ def await_ready() -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            with urllib.request.urlopen(f"{os.environ['HOLDFAST_URL']}/readyz", timeout=10):  # noqa: S310 - our own
+            with urllib.request.urlopen(f"{os.environ['HOLDFAST_URL']}/readyz", timeout=60):  # noqa: S310 - our own
                 return
         except OSError:
             if time.monotonic() > deadline:
