@@ -6,9 +6,10 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api import checks, clients, docs, events, handles, health, metrics, problems, shares, tokens
+from api import checks, clients, docs, events, handles, health, problems, shares, tokens
 from api.authenticator import Authenticator, Openness
 from api.control_client import ControlClient
+from api.metrics import route as metrics
 
 _FAILURES_PER_MINUTE = 20
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from appliance.events import Event
 from appliance.frozen import Frozen
 from appliance.handles import CheckWanted, DecodedHandle, HandleCheck, HandleCheckReport, HandleHealth
+from appliance.numbers import Capacity, ClientNumbers, DataNumbers, ServerNumbers
 
 
 class StartCheck(Frozen):
@@ -75,6 +76,9 @@ class ShareNumbers(Frozen):
     """Handles that drifted in checks since the supervisor started."""
     checks: int
     """Checks finished since the supervisor started."""
+    served: bool = False
+    data: DataNumbers | None = None
+    capacity: Capacity | None = None
 
 
 class CheckReply(Frozen):
@@ -117,6 +121,11 @@ class NumbersReply(Frozen):
 
     kind: Literal["numbers"] = "numbers"
     shares: tuple[ShareNumbers, ...]
+    bounds: tuple[float, ...] = ()
+    """The upper bounds of all buckets of times but the last, in seconds."""
+    server: ServerNumbers | None = None
+    clients: ClientNumbers | None = None
+    restarts: dict[str, int] = Field(default_factory=dict)
 
 
 CheckRequest = Annotated[

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from appliance.checks import run, sampling
 from appliance.checks.classify import Share
@@ -33,6 +33,8 @@ class Pulse:
     outcome: str
     reason: str
     seconds: float
+    room: dict[str, int] = field(default_factory=dict)
+    """Bytes and inodes of the source's filesystem, by the names of appliance.numbers.Capacity."""
 
     def to_line(self) -> bytes:
         """Return it as one line."""
@@ -59,8 +61,23 @@ def main() -> int:
                 outcome, reason = _look(view, share, from_text(line) if line.strip() else None)
         except OSError as error:
             outcome, reason = Outcome.UNANSWERED, f"the mount answers {error.strerror}"
-        os.write(1, Pulse(outcome.value, reason, time.monotonic() - began).to_line())
+        os.write(1, Pulse(outcome.value, reason, time.monotonic() - began, _room(config["source"])).to_line())
     return 0
+
+
+def _room(source: int) -> dict[str, int]:
+    """Return the room on the source; the share's clients wait as well when its storage does not answer."""
+    try:
+        found = os.fstatvfs(source)
+    except OSError:
+        return {}
+    return {
+        "bytes_total": found.f_blocks * found.f_frsize,
+        "bytes_free": found.f_bfree * found.f_frsize,
+        "bytes_available": found.f_bavail * found.f_frsize,
+        "inodes_total": found.f_files,
+        "inodes_free": found.f_ffree,
+    }
 
 
 def _look(view: View, share: Share, sample: Sample | None) -> tuple[Outcome, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.nfs.clients import Info, State, parse_info, parse_states
+from appliance.nfs.counters import CACHE_FILE, POOLS_FILE
 from appliance.nfs.exports import escape
 
 
@@ -56,6 +57,11 @@ class Knfsd:
             number: (parse_info(texts[f"{number}/info"]), parse_states(texts.get(f"{number}/states", "")))
             for number in numbers
         }
+
+    async def counters(self) -> tuple[str, str]:
+        """Return the counters of the pools of threads and of the reply cache, as text."""
+        texts = await self._files.read_tree("", (POOLS_FILE, CACHE_FILE))
+        return texts.get(POOLS_FILE, ""), texts.get(CACHE_FILE, "")
 
     async def expire(self, number: int) -> None:
         """End a client's session: what it holds is taken away. Returns when that is done."""

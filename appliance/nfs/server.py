@@ -9,12 +9,13 @@ from pathlib import Path
 
 from appliance.errors import CommandError
 from appliance.logs import facts
-from appliance.nfs import daemons, null_call
+from appliance.nfs import counters, daemons, null_call
 from appliance.nfs.clients import Info, State, parse_rmtab
 from appliance.nfs.commands import complete, failure, run
 from appliance.nfs.exports import parse_etab, resolved
 from appliance.nfs.knfsd import Knfsd
 from appliance.nfs.nfsd_files import NfsdFiles, holds_open
+from appliance.numbers import ServerNumbers
 from appliance.settings import Settings
 
 _LOG = facts(__name__)
@@ -114,6 +115,12 @@ class NfsServer:
     async def clients(self) -> dict[int, tuple[Info, list[State]]]:
         """Return the NFSv4 clients and what they hold, by the kernel's numbers. Raises CommandError."""
         return await self._mounted().clients()
+
+    async def numbers(self) -> ServerNumbers:
+        """Return what the server counts. Raises CommandError, OSError."""
+        texts = await self._mounted().counters()
+        with open(counters.RPC_FILE, encoding="ascii") as file:  # of sunrpc's proc files, not of nfsd's filesystem
+            return counters.parse(file.read(), *texts)
 
     async def expire(self, number: int) -> None:
         """End an NFSv4 client's session. Raises CommandError."""

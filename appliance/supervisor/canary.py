@@ -23,6 +23,7 @@ from appliance.events import Events
 from appliance.handles import HandleHealth
 from appliance.logs import facts
 from appliance.nfs.commands import ENVIRONMENT
+from appliance.numbers import Capacity
 from appliance.settings import Settings
 from appliance.supervisor import checker
 from appliance.supervisor.executor import Executor
@@ -91,6 +92,8 @@ class Canaries:
                 self._alarm("canary-silent", share, reason)
                 self._executor.health[share] = old.model_copy(update={"status": "silent", "reason": reason})
             return pulse is not None
+        if pulse.room:
+            self._executor.capacity[share] = Capacity.model_validate(pulse.room)
         changes: dict[str, object] = {"canary_seconds": round(pulse.seconds, 4)}
         if pulse.outcome == Outcome.DRIFT and old.status != "drift":
             self._alarm("handle-drift", share, f"the canary: {pulse.reason}")

@@ -13,7 +13,6 @@ from appliance.control_checks import (
     GetNumbers,
     ListChecks,
     ListEvents,
-    NumbersReply,
     StartCheck,
 )
 from appliance.control_clients import ExpireClient, GetClient, ListClients
@@ -24,6 +23,7 @@ from appliance.supervisor.access import Access
 from appliance.supervisor.audit import event_of
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.handle_checks import HandleChecks
+from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.sessions import Sessions
 from appliance.supervisor.threads import in_thread
@@ -36,13 +36,14 @@ class Desk:
 
     def __init__(
         self, shares: Requests, checks: HandleChecks, decoding: Decoding, access: Access, sessions: Sessions,
-        events: Events,
+        numbers: Numbers, events: Events,
     ) -> None:  # fmt: skip
         self._shares = shares
         self._checks = checks
         self._decoding = decoding
         self._access = access
         self._sessions = sessions
+        self._numbers = numbers
         self._events = events
 
     async def answer(self, request: Request, by: str = "") -> Reply:
@@ -75,7 +76,7 @@ class Desk:
                 found = await in_thread(lambda: self._events.list(share, kind, since, limit))
                 return EventsReply(events=tuple(found))
             case GetNumbers():
-                return NumbersReply(shares=tuple(await self._checks.outcomes.numbers()))
+                return await self._numbers.reply()
             case Authenticate() | MakeToken() | ListTokens() | RevokeToken():
                 return await self._access.answer(request)
             case ListClients() | GetClient() | ExpireClient():

@@ -18,6 +18,7 @@ from appliance.handles import HandleHealth
 from appliance.logs import facts
 from appliance.nfs.exports import Export, expected, pairs_of
 from appliance.nfs.server import Exported, NfsServer
+from appliance.numbers import Capacity
 from appliance.settings import Settings
 from appliance.store import ShareRecord
 from appliance.supervisor import mountinfo
@@ -62,6 +63,8 @@ class Executor:
         """By share; the NFS server's own is under the empty name."""
         self.health: dict[str, HandleHealth] = {}
         """By share: what checks and the canary say of its handles."""
+        self.capacity: dict[str, Capacity] = {}
+        """By share: the room on its source, as its canary saw it last."""
         self.letting_go: Callable[[str], Awaitable[None]] = _nobody_cares
         """Called with a share's name before it is unmounted."""
         self._settings = settings

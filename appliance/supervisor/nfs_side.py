@@ -51,6 +51,10 @@ class NfsSide:
         """End the daemons. nfsd itself goes with the first process."""
         await self._stack.aclose()
 
+    def restarts(self) -> dict[str, int]:
+        """Return how often each daemon had to be started again."""
+        return {guard.spec.name: guard.restarts for guard in self._guards}
+
     async def problems(self) -> list[str]:
         """Return what is wrong; empty if all daemons are up, the server answers and its clients can reclaim."""
         found = [guard.problem for guard in self._guards if guard.problem]

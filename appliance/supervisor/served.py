@@ -125,12 +125,16 @@ class ServedShare:
 
     async def state(self) -> ShareState:
         """Return how the share is doing, asking the pool process first, which has half a second to answer."""
+        await self.refresh()
+        return self._record.state(await in_thread(self._record.table))
+
+    async def refresh(self) -> None:
+        """Ask the pool process how its workers are; it has half a second to answer."""
         self._record.polled.clear()
         if self._pool and self._reader >= 0:
             self._pool.request_status()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._record.polled.wait(), _STATUS_SECONDS)
-        return self._record.state(await in_thread(self._record.table))
 
     def totals(self) -> Totals:
         """Return what the workers have counted since the share was mounted."""

@@ -34,6 +34,7 @@ from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.guard import Guard
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.nfs_side import NfsSide
+from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.sessions import Sessions
@@ -107,7 +108,9 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
 
         executor.letting_go = let_go
         sessions = Sessions(settings, store, executor, nfs_side.server)
-        desk = Desk(requests, checks, Decoding(settings, store, executor), Access(Tokens(database)), sessions, events)
+        numbers = Numbers(executor, checks, sessions, nfs_side.server, nfs_side.restarts)
+        decoding, access = Decoding(settings, store, executor), Access(Tokens(database))
+        desk = Desk(requests, checks, decoding, access, sessions, numbers, events)
         control = ControlServer(settings.control_socket, {0, os.getuid(), api_user.pw_uid}, desk.answer)
         stack.push_async_callback(control.stop)
         await control.start(api_user.pw_gid)

@@ -45,8 +45,8 @@ class Sessions:
     async def answer(self, request: ClientRequest) -> Reply:
         """Do what is asked and return the reply; raises HoldfastError."""
         match request:
-            case ListClients(share=share):
-                return await self._list(share)
+            case ListClients():
+                return await self.clients(request)
             case GetClient(number=number):
                 return ClientReply(report=await self._report(number))
             case ExpireClient(number=number):
@@ -55,7 +55,9 @@ class Sessions:
                 _LOG.info("a client's session was ended", client=number)
                 return Done()
 
-    async def _list(self, share: str | None) -> ClientsReply:
+    async def clients(self, request: ListClients) -> ClientsReply:
+        """Return clients and mounts; raises CommandError, and RequestError `share-not-found`."""
+        share = request.share
         if share is not None:
             await in_thread(lambda: self._store.share(share))
         devices = await self._devices()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.control_checks import GetNumbers, NumbersReply
 from appliance.fuse.meter import OperationTotals
 from appliance.fuse.recovery import OPERATIONS
 from tests.support.appliance import running
@@ -19,6 +20,30 @@ from tests.support.janitor import Janitor
 pytestmark = pytest.mark.fuse
 
 FILESYSTEMS = ("ext4",)
+
+
+def test_the_room_on_the_source_is_told(disk: Filesystem, tmp_path: Path, watch: Janitor) -> None:
+    source = disk.source / "room"
+    source.mkdir()
+
+    async def body() -> None:
+        async with running(tmp_path, canary_interval=0.1) as appliance:
+            await appliance.share("a", source)
+            async with asyncio.timeout(60):
+                while not appliance.executor.capacity:
+                    await asyncio.sleep(0.02)
+            reply = await appliance.desk.answer(GetNumbers())
+            assert isinstance(reply, NumbersReply)
+            (share,) = reply.shares
+            found = os.statvfs(source)
+            assert share.served
+            assert share.capacity is not None
+            assert share.capacity.bytes_total == found.f_blocks * found.f_frsize
+            assert share.capacity.inodes_total == found.f_files
+            assert share.data is not None
+            assert share.data.workers == 2
+
+    asyncio.run(body())
 
 
 def test_requests_are_counted_whoever_served_them(disk: Filesystem, tmp_path: Path, watch: Janitor) -> None:

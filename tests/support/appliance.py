@@ -26,6 +26,7 @@ from appliance.supervisor.desk import Desk
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.handle_checks import HandleChecks
+from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.sessions import Sessions
@@ -62,7 +63,8 @@ class Appliance:
         self.canaries = Canaries(self.settings, self.results, self.events, self.executor)
         decoding = Decoding(self.settings, self.store, self.executor)
         sessions = Sessions(self.settings, self.store, self.executor, self.server)
-        self.desk = Desk(requests, self.checks, decoding, Access(Tokens(self.database)), sessions, self.events)
+        numbers = Numbers(self.executor, self.checks, sessions, self.server, lambda: {"api": 1})
+        self.desk = Desk(requests, self.checks, decoding, Access(Tokens(self.database)), sessions, numbers, self.events)
 
         async def let_go(share: str) -> None:
             await self.canaries.let_go(share)

@@ -6,9 +6,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from appliance.errors import CommandError
+from appliance.nfs import counters
 from appliance.nfs.clients import Info, State, parse_info, parse_states
 from appliance.nfs.exports import resolved
 from appliance.nfs.server import Exported, NfsServer
+from appliance.numbers import ServerNumbers
 from appliance.settings import Settings
 from appliance.supervisor.nfs_side import NfsSide
 
@@ -60,6 +62,9 @@ class PlayedServer(NfsServer):
 
     async def clients(self) -> dict[int, tuple[Info, list[State]]]:
         return {number: (parse_info(info), parse_states(held)) for number, (info, held) in self.sessions.items()}
+
+    async def numbers(self) -> ServerNumbers:
+        return counters.parse(f"th {self.running}")
 
     async def expire(self, number: int) -> None:
         del self.sessions[number]

@@ -1,44 +1,20 @@
-"""Numbers for Prometheus. It shows the token as everybody does (`authorization` in its configuration)."""
+"""Numbers of what checks and canaries found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
-from fastapi import Response
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.auth import guarded_router
-from api.shares import Control
 from appliance.checks.outcomes import Outcome
-from appliance.control_checks import GetNumbers, NumbersReply, ShareNumbers
-
-PATH = "/metrics"
-
-router = guarded_router(tag="metrics")
-
-_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from appliance.control_checks import ShareNumbers
 
 
-@router.get(PATH, response_class=Response)
-async def metrics(supervisor: Control) -> Response:
-    """Return all numbers in Prometheus's text format."""
-    reply = await supervisor.ask(GetNumbers(), NumbersReply)
-    return Response(render(reply.shares), media_type=_CONTENT_TYPE)
-
-
-def render(shares: Iterable[ShareNumbers]) -> bytes:
-    """Return the numbers as text."""
-    registry = CollectorRegistry()
-    registry.register(_Handles(list(shares)))
-    return generate_latest(registry)
-
-
-class _Handles(Collector):
+class Handles(Collector):
     """What checks and canaries found."""
 
-    def __init__(self, shares: list[ShareNumbers]) -> None:
+    def __init__(self, shares: Sequence[ShareNumbers]) -> None:
         self._shares = shares
 
     def collect(self) -> Iterator[Metric]:
