@@ -11,6 +11,7 @@ from api.auth import guarded_router
 from api.control_client import ControlClient
 from api.problems import SHARE_REFUSALS, responses
 from appliance.control import (
+    AcceptSource,
     CreateShare,
     DeleteShare,
     Done,
@@ -86,4 +87,15 @@ async def rotate_key(name: Name, supervisor: Control) -> ShareView:
     What clients have open on the share is lost to them. Neither the NFS server nor other shares are disturbed.
     """
     reply = await supervisor.ask(RotateKey(name=name), ShareReply)
+    return reply.share
+
+
+@router.post("/{name}/accept-source", responses=responses("share-not-found", *SHARE_REFUSALS))
+async def accept_source(name: Name, supervisor: Control) -> ShareView:
+    """Serve from now on what is at the share's source, also if it is not what the share was made for.
+
+    Another directory or filesystem gets a new fsid and key, so all handles given out before are stale. Should the one
+    of before come back and be accepted, its handles are good again. Nothing happens if it is what it was.
+    """
+    reply = await supervisor.ask(AcceptSource(name=name), ShareReply)
     return reply.share

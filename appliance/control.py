@@ -48,7 +48,7 @@ class ShareState(Frozen):
 
     status: Status = Field(
         description="ok: served · starting: not served yet · degraded: served, but something is being mended · "
-        "unhealthy: served, but a handle does not name its file, or nothing is answered · "
+        "unhealthy: a handle does not name its file, nothing is answered, or the source is gone · "
         "failed: not served, its clients wait · disabled: not to be served."
     )
     reason: str = Field(default="", description="What is wrong, if something is.")
@@ -135,6 +135,13 @@ class RotateKey(Frozen):
     name: str
 
 
+class AcceptSource(Frozen):
+    """Have a share be about what is at its source's path now."""
+
+    op: Literal["accept-source"] = "accept-source"
+    name: str
+
+
 class GetReadiness(Frozen):
     """Ask whether the appliance serves all it should."""
 
@@ -185,7 +192,7 @@ class Failure(Frozen):
 
 
 ShareRequest = Annotated[
-    ListShares | GetShare | CreateShare | UpdateShare | DeleteShare | RotateKey | GetReadiness,
+    ListShares | GetShare | CreateShare | UpdateShare | DeleteShare | RotateKey | AcceptSource | GetReadiness,
     Field(discriminator="op"),
 ]
 Request = Annotated[ShareRequest | CheckRequest | AccessRequest | ClientRequest, Field(discriminator="op")]

@@ -1,10 +1,9 @@
 """The state database: what shall be, kept on the state volume (SQLite, write-ahead log).
 
 fsids. A share's fsid is part of every NFS file handle of it, so it must never come to mean something else. With it go
-the key and the codec of its handles. The three belong to a name, a source and the kind of filesystem there; they are
-made once and kept when the share goes. Whoever makes the same share again gets the same ones, and handles of old go on
-working. Another source, or a filesystem of another kind at the same place, gets new ones, since the same node ids name
-other files there.
+the key and the codec of its handles. The three belong to a name, a source and the filesystem there; they are made once
+and kept when the share goes. Whoever makes the same share again gets the same ones, and handles of old go on working.
+Another source, or another filesystem at the same place, gets new ones, since the same node ids name other files there.
 """
 
 from __future__ import annotations
@@ -12,13 +11,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NewType
+from typing import Any, NewType
 from uuid import UUID, uuid4
 
 from appliance import check_store, events, tokens
 from appliance.errors import RequestError
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.key import new_key
+from appliance.fuse.source_id import Backing, SourceId
 from appliance.model import Share
 from appliance.state_file import StateFile
 
@@ -60,12 +60,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         END""",
     ),
     (*tokens.SCHEMA, *events.SCHEMA_ASKER),
+    # What is at a source proves itself from here on. Of older shares it is learned when they are next served.
+    ("ALTER TABLE fsids ADD COLUMN source_id TEXT",),
 )
 
 # What must never be made anew, each after what it refers to; see appliance.precious.
 _PRECIOUS = ("fsids", "revoked_keys", "shares")
 
-_SELECT = "SELECT document, created, changed, fsid, codec, key FROM shares JOIN fsids USING (fsid)"
+_SELECT = "SELECT document, created, changed, fsid, codec, key, source_id FROM shares JOIN fsids USING (fsid)"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Identity:
     fsid: Fsid
     codec: CodecChoice
     key: bytes = field(repr=False)
+    # Not compared: it may be learned later, and where it is another one, the fsid is as well.
+    source_id: SourceId | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -136,34 +140,58 @@ class Store:
         with self._lock:
             self._check_free(name)
 
-    def add(self, share: Share, codec: CodecChoice) -> ShareRecord:
-        """Store a new share, whose source needs this codec; raises RequestError `share-exists`."""
+    def add(self, share: Share, backing: Backing) -> ShareRecord:
+        """Store a new share, whose source was found to be this; raises RequestError `share-exists`."""
         now = time.time()
         with self._file.changing():
             self._check_free(share.name)
-            identity = self._identity(share, codec, now)
+            identity = self._identity(share, backing, now)
             row = (share.name, str(identity.fsid), share.model_dump_json(), now, now)
             self._db.execute("INSERT INTO shares VALUES (?, ?, ?, ?, ?)", row)
         return ShareRecord(share, identity, now, now)
 
-    def replace(self, share: Share, codec: CodecChoice | None = None) -> ShareRecord:
+    def replace(self, share: Share, backing: Backing | None = None) -> ShareRecord:
         """Put a share in the place of the one of its name; raises RequestError `share-not-found`.
 
-        `codec` is that of a new source; without a new source the share stays what it is to its clients.
+        `backing` is what a new source is; without a new source the share stays what it is to its clients.
         """
         now = time.time()
         with self._file.changing():
             old = self._share(share.name)
             identity = old.identity
             if share.source != old.share.source:
-                if codec is None:
-                    raise ValueError("a new source needs a codec")
-                identity = self._identity(share, codec, now)
+                if backing is None:
+                    raise ValueError("nothing is known of the new source")
+                identity = self._identity(share, backing, now)
             self._db.execute(
                 "UPDATE shares SET fsid = ?, document = ?, changed = ? WHERE name = ?",
                 (str(identity.fsid), share.model_dump_json(), now, share.name),
             )
         return ShareRecord(share, identity, old.created, now)
+
+    def accept(self, name: str, backing: Backing) -> ShareRecord:
+        """Have a share be about what its source is now; raises RequestError `share-not-found`.
+
+        What was another filesystem gets another identity: no handle of old opens a file of it.
+        """
+        now = time.time()
+        with self._file.changing():
+            old = self._share(name)
+            identity = self._identity(old.share, backing, now)
+            self._db.execute(
+                "UPDATE shares SET fsid = ?, changed = ? WHERE name = ?", (str(identity.fsid), now, name)
+            )
+        return replace(old, identity=identity, changed=now)
+
+    def learn(self, name: str, source_id: SourceId) -> None:
+        """Keep what a share's source is, if that is not known yet. Raises RequestError `share-not-found`."""
+        with self._file.changing():
+            self._learn(self._share(name).identity.fsid, source_id)
+
+    def _learn(self, fsid: Fsid, source_id: SourceId) -> None:
+        self._db.execute(
+            "UPDATE fsids SET source_id = ? WHERE fsid = ? AND source_id IS NULL", (source_id.to_json(), str(fsid))
+        )
 
     def remove(self, name: str) -> ShareRecord:
         """Take a share out; its identity stays reserved. Raises RequestError `share-not-found`."""
@@ -196,24 +224,30 @@ class Store:
                 field="name",
             )
 
-    def _identity(self, share: Share, codec: CodecChoice, now: float) -> Identity:
+    def _identity(self, share: Share, backing: Backing, now: float) -> Identity:
         """Return the identity that is reserved for such a share, or reserve a new one."""
+        codec, source_id = backing
         rows = self._db.execute(
-            "SELECT fsid, codec, key FROM fsids WHERE name = ? AND source = ?", (share.name, share.source)
+            "SELECT fsid, codec, key, source_id FROM fsids WHERE name = ? AND source = ?", (share.name, share.source)
         )
         for known in (_identity(*row) for row in rows):
             # What else a codec depends on was settled when it was first chosen.
-            if (known.codec.kind, known.codec.subvolume) == (codec.kind, codec.subvolume):
+            same_codec = (known.codec.kind, known.codec.subvolume) == (codec.kind, codec.subvolume)
+            if same_codec and known.source_id is None:
+                self._learn(known.fsid, source_id)
+                return replace(known, source_id=source_id)
+            if same_codec and known.source_id and known.source_id.is_proved_by(source_id):
                 return known
-        made = Identity(Fsid(uuid4()), codec, new_key())
-        row = (str(made.fsid), share.name, share.source, codec.to_json(), made.key, now)
-        self._db.execute("INSERT INTO fsids VALUES (?, ?, ?, ?, ?, ?)", row)
+        made = Identity(Fsid(uuid4()), codec, new_key(), source_id)
+        row = (str(made.fsid), share.name, share.source, codec.to_json(), made.key, now, source_id.to_json())
+        self._db.execute("INSERT INTO fsids VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return made
 
 
-def _record(document: str, created: float, changed: float, fsid: str, codec: str, key: bytes) -> ShareRecord:
-    return ShareRecord(Share.model_validate_json(document), _identity(fsid, codec, key), created, changed)
+def _record(document: str, created: float, changed: float, *identity: Any) -> ShareRecord:
+    return ShareRecord(Share.model_validate_json(document), _identity(*identity), created, changed)
 
 
-def _identity(fsid: str, codec: str, key: bytes) -> Identity:
-    return Identity(Fsid(UUID(fsid)), CodecChoice.from_json(codec), key)
+def _identity(fsid: str, codec: str, key: bytes, source_id: str | None) -> Identity:
+    known = SourceId.from_json(source_id) if source_id else None
+    return Identity(Fsid(UUID(fsid)), CodecChoice.from_json(codec), key, known)

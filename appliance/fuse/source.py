@@ -9,14 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.errors import PermissionMissing, SourceError
+from appliance.fuse import source_id
 from appliance.fuse.codecs import choice
 from appliance.fuse.codecs.choice import CodecChoice
+from appliance.fuse.source_id import SourceId
 from appliance.linux import beneath, handles, mounts
 
 _CONTAINER_HINT = (
     "a container's own filesystem (overlayfs without nfs_export) has none: bind-mount a directory of ext4, xfs or "
     "btrfs from the host"
 )
+_MISSING_HINT = (
+    "make the directory, or mount the filesystem that has it; in a container it has to be below a directory of the "
+    "host that the container was given, with propagation rslave if it is mounted later"
+)
+_BROKEN_HINT = "see what the kernel's log says of the storage; mount the filesystem again when it is mended"
 
 
 class Source:
@@ -28,22 +35,35 @@ class Source:
         self.codec = codec
 
     @classmethod
-    def open(cls, path: Path, kept: CodecChoice | None = None, roots: Sequence[Path] = ()) -> Source:
+    def open(
+        cls,
+        path: Path,
+        kept: CodecChoice | None = None,
+        known: SourceId | None = None,
+        roots: Sequence[Path] = (),
+    ) -> Source:
         """Open `path` and prove that its files can be found again by handle. Raises SourceError.
 
         With `roots` given, `path` has to lie in one of these directories, also behind its symbolic links.
 
         `kept` is the choice of codec that was made when the share was new: it goes on, or the source is refused.
+        `known` is what the source was then: what is found is that directory of that filesystem, or is refused.
         """
         descriptor = _open_private_copy(path, roots)
         try:
             found = _prove_handles(descriptor, path)
             if kept is not None:
                 choice.confirm(kept, found, path)
+            if known is not None:
+                source_id.confirm(known, _identify(descriptor, found, path), path)
         except BaseException:
             os.close(descriptor)
             raise
         return cls(descriptor, path, kept or found)
+
+    def identify(self) -> SourceId:
+        """Return what tells it from any other directory. Raises SourceError."""
+        return _identify(self.fd, self.codec, self.path)
 
     def close(self) -> None:
         """Release the directory."""
@@ -63,15 +83,17 @@ def _open_private_copy(path: Path, roots: Sequence[Path]) -> int:
         finally:
             os.close(tree)
     except FileNotFoundError as error:
-        raise SourceError(f"the source {path} does not exist", code="source-missing") from error
+        raise SourceError(f"the source {path} does not exist", _MISSING_HINT, code="source-missing") from error
     except NotADirectoryError as error:
-        raise SourceError(f"the source {path} is not a directory", code="source-not-directory") from error
+        raise SourceError(
+            f"the source {path} is not a directory", "share a directory", code="source-not-directory"
+        ) from error
     except PermissionError as error:
         raise PermissionMissing(f"the mount of {path} cannot be copied", "run as root with CAP_SYS_ADMIN") from error
     except OSError as error:
         if error.errno == errno.EXDEV and roots:
             raise outside(path, roots, "leaves them by a symbolic link") from error
-        raise SourceError(f"the source {path} cannot be opened: {error.strerror}") from error
+        raise SourceError(f"the source {path} cannot be opened: {error.strerror}", _BROKEN_HINT) from error
 
 
 @contextmanager
@@ -114,7 +136,7 @@ def _prove_handles(descriptor: int, path: Path) -> CodecChoice:
         found = choice.probe(descriptor)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EOVERFLOW):
-            raise SourceError(f"no handle for the source {path}: {error.strerror}") from error
+            raise SourceError(f"no handle for the source {path}: {error.strerror}", _BROKEN_HINT) from error
         raise SourceError(
             f"the filesystem of {path} gives no file handles", _CONTAINER_HINT, code="source-no-handles"
         ) from error
@@ -133,3 +155,10 @@ def _prove_handles(descriptor: int, path: Path) -> CodecChoice:
             code="source-no-handles",
         ) from error
     return found
+
+
+def _identify(descriptor: int, codec: CodecChoice, path: Path) -> SourceId:
+    try:
+        return SourceId.of(descriptor, codec)
+    except OSError as error:
+        raise SourceError(f"the source {path} cannot be looked at: {error.strerror}", _BROKEN_HINT) from error

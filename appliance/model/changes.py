@@ -8,7 +8,7 @@ from appliance.frozen import Frozen
 from appliance.model.clients import Client
 from appliance.model.faults import fault
 from appliance.model.paths import NfsPath, PlainPath
-from appliance.model.shares import Comment, Labels, Share, Workers
+from appliance.model.shares import Comment, Labels, Share, WhenSourceMissing, Workers
 
 
 class ShareChanges(Frozen):
@@ -29,6 +29,9 @@ class ShareChanges(Frozen):
     )
     workers: Workers | None = Field(
         default=None, description="New number of workers; null for the appliance's default."
+    )
+    when_source_missing: WhenSourceMissing | None = Field(
+        default=None, description="What clients see while the source is gone."
     )
     enabled: bool | None = Field(default=None, strict=True, description="Whether the share is served.")
 

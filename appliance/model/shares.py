@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -22,6 +22,7 @@ ShareName = Annotated[
         examples=["projects"],
     ),
 ]
+WhenSourceMissing = Literal["wait", "unexport"]
 Workers = Annotated[int, Field(strict=True, ge=1, le=64)]
 Comment = Annotated[str, Field(max_length=1024, pattern=_TEXT)]
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
@@ -68,6 +69,12 @@ class Share(Frozen):
     workers: Workers | None = Field(
         default=None,
         description="Worker processes that serve the share; the appliance's default unless given.",
+    )
+    when_source_missing: WhenSourceMissing = Field(
+        default="wait",
+        description="What clients see while the source is gone (unmounted, its device removed, something else in its "
+        "place), until it is back and proved to be the same. wait: they wait, and then go on with what they had open. "
+        "unexport: ESTALE at once, and the filesystem is let go of.",
     )
     enabled: bool = Field(
         default=True, strict=True, description="Whether the share is served. Clients of a disabled one see ESTALE."

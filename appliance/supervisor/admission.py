@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from appliance.errors import RequestError, SourceError
-from appliance.fuse.codecs.choice import CodecChoice
+from appliance.fuse.source_id import Backing
 from appliance.model import Share, overlap
 from appliance.nfs import protection
 from appliance.settings import Settings
@@ -23,12 +23,12 @@ class Admission:
         self._store = store
         self._data_path = data_path
 
-    async def admit(self, share: Share, old: Share | None = None) -> CodecChoice | None:
-        """Return the codec that the share's source needs, None if the source stays and is served.
+    async def admit(self, share: Share, old: Share | None = None) -> Backing | None:
+        """Return what the share's source is, None if the source stays and is served.
 
         `old` is the share as it was. Raises RequestError that names the field which cannot be.
         """
-        others = [record.share for record in await in_thread(self._store.shares) if record.share.name != share.name]
+        others = await self._others(share)
         if old is None or share.export_path != old.export_path:
             self._check_path(share, others)
         if old is None or share.clients != old.clients:
@@ -36,6 +36,14 @@ class Admission:
         if old is not None and share.source == old.source and not (share.enabled and not old.enabled):
             return None
         return await in_thread(lambda: self._check_source(share, others))
+
+    async def prove(self, share: Share) -> Backing:
+        """Return what a share's source is now; raises RequestError if it cannot be served."""
+        others = await self._others(share)
+        return await in_thread(lambda: self._check_source(share, others))
+
+    async def _others(self, share: Share) -> list[Share]:
+        return [record.share for record in await in_thread(self._store.shares) if record.share.name != share.name]
 
     def _check_path(self, share: Share, others: list[Share]) -> None:
         for other in others:
@@ -48,7 +56,7 @@ class Admission:
                     field="nfs_path",
                 )
 
-    def _check_source(self, share: Share, others: list[Share]) -> CodecChoice:
+    def _check_source(self, share: Share, others: list[Share]) -> Backing:
         source = os.path.realpath(share.source)
         self._check_reserved(source)
         for other in others:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.control import CreateShare, DeleteShare, Request, RotateKey, UpdateShare
+from appliance.control import AcceptSource, CreateShare, DeleteShare, Request, RotateKey, UpdateShare
 from appliance.control_access import MakeToken, RevokeToken
 from appliance.control_checks import CancelCheck, StartCheck
 from appliance.control_clients import ExpireClient
@@ -21,6 +21,8 @@ def event_of(request: Request, by: str) -> NewEvent | None:
             return NewEvent("share-removed", "the share was removed", name, by=by)
         case RotateKey(name=name):
             return NewEvent("key-rotated", "all handles given out before were made stale", name, by=by)
+        case AcceptSource(name=name):
+            return NewEvent("source-accepted", "what is at the source was accepted, whatever was there", name, by=by)
         case StartCheck(name=name, wanted=wanted):
             return NewEvent("handle-check-asked", f"a check was begun, mode {wanted.mode}", name, by=by)
         case CancelCheck(name=name, id=number):

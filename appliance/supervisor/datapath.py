@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.meter import Totals
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolEvent
+from appliance.fuse.source_id import Backing
+from appliance.store import Identity
 
 
 class Pool(Protocol):
@@ -81,8 +82,8 @@ class Mounted(Protocol):
 class DataPath(Protocol):
     """Makes mounts."""
 
-    def mount(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
-        """Open the source, for which `codec` was chosen, and mount it at a directory that is made for it.
+    def mount(self, name: str, source: Path, identity: Identity, mountpoint: Path) -> Mounted:
+        """Open the source, if it is what `identity` is about, and mount it at a directory that is made for it.
 
         Blocks; raises HoldfastError.
         """
@@ -92,7 +93,7 @@ class DataPath(Protocol):
         """Return the descriptions that a predecessor of this process has left, by the names of the shares."""
         ...
 
-    def adopt(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
+    def adopt(self, name: str, source: Path, identity: Identity, mountpoint: Path) -> Mounted:
         """Take over the mount of a share that was kept. Raises KeyError if a part of it was not."""
         ...
 
@@ -100,8 +101,8 @@ class DataPath(Protocol):
         """Let go of what was kept and not adopted; such mounts lose their server."""
         ...
 
-    def prove(self, source: Path) -> CodecChoice:
-        """Return the codec that a source needs; raises HoldfastError unless the directory can be one. Blocks."""
+    def prove(self, source: Path) -> Backing:
+        """Return what a source is; raises HoldfastError unless the directory can be one. Blocks."""
         ...
 
     def unmount_stray(self, path: Path) -> None:

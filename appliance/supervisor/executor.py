@@ -11,9 +11,10 @@ from itertools import groupby
 from pathlib import Path
 
 from appliance.backoff import Backoff
-from appliance.errors import CommandError, HoldfastError
+from appliance.errors import CommandError, HoldfastError, SourceError
 from appliance.fuse.connection import FILESYSTEM_TYPE
 from appliance.fuse.pool_config import PoolOptions
+from appliance.fuse.source_id import SourceId
 from appliance.handles import HandleHealth
 from appliance.logs import facts
 from appliance.nfs.exports import Export, expected, pairs_of
@@ -23,6 +24,7 @@ from appliance.settings import Settings
 from appliance.store import ShareRecord
 from appliance.supervisor import mountinfo
 from appliance.supervisor.datapath import DataPath
+from appliance.supervisor.missing import Missing
 from appliance.supervisor.plan import (
     Action,
     ApplyExports,
@@ -65,12 +67,15 @@ class Executor:
         """By share: what checks and the canary say of its handles."""
         self.capacity: dict[str, Capacity] = {}
         """By share: the room on its source, as its canary saw it last."""
+        self.missing: dict[str, Missing] = {}
+        """By share: the source is gone."""
         self.letting_go: Callable[[str], Awaitable[None]] = _nobody_cares
         """Called with a share's name before it is unmounted."""
         self._settings = settings
         self._server = server
         self._data_path = data_path
         self._lost = lost
+        self._writes_lost = False
 
     def adopt(self) -> None:
         """Go on serving what a supervisor before this one has left."""
@@ -96,6 +101,7 @@ class Executor:
             waiting=frozenset(
                 name for name, fault in self.faults.items() if fault.retry_at > now and name not in self.served
             ),
+            writes_lost=self._writes_lost,
         )
 
     async def in_force(self, record: ShareRecord) -> bool:
@@ -125,6 +131,7 @@ class Executor:
         match action:
             case SetThreads(threads):
                 await self._server.set_threads(threads)
+                self._writes_lost = False
             case ApplyExports(exported):
                 await self._server.export(exported, self._unserved(exported))
             case Release(name, clients):
@@ -161,6 +168,35 @@ class Executor:
         now = time.monotonic()
         fault.error, fault.retry_at = error, now + fault.backoff.after_failure(now)
         _LOG.error("failed", share=name or "-", reason=error.message, hint=error.hint)
+
+    async def identify(self, record: ShareRecord) -> SourceId | None:
+        """Return what a share's source is now, None if that cannot be told."""
+        try:
+            return (await in_thread(lambda: self._data_path.prove(Path(record.share.source)))).id
+        except HoldfastError:
+            return None
+
+    def retry_sources(self) -> None:
+        """Let shares whose source was not there be tried again at once."""
+        for fault in self.faults.values():
+            if isinstance(fault.error, SourceError):
+                fault.retry_at = 0.0
+
+    def back(self, name: str, missing: Missing) -> None:
+        """Take note that a source is there again."""
+        self.forget(name)
+        self._writes_lost = self._writes_lost or missing.broken
+
+    def forget(self, name: str) -> None:
+        """Forget what was wrong with a share."""
+        self.missing.pop(name, None)
+        self.faults.pop(name, None)
+
+    def lacks_source(self, name: str) -> bool:
+        """Whether a share's source is gone, or was not there when it was to be served."""
+        fault = self.faults.get(name)
+        unserved = name not in self.served and fault is not None and isinstance(fault.error, SourceError)
+        return name in self.missing or unserved
 
     def _share(self, wanted: Wanted) -> ServedShare:
         table = self._settings.state_dir / "tables" / f"{wanted.identity.fsid}.db"

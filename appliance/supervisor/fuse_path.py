@@ -8,13 +8,14 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.connection import Connection
 from appliance.fuse.fd_store import FdStore, Held
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.source import Source
+from appliance.fuse.source_id import Backing
 from appliance.linux import mounts
+from appliance.store import Identity
 from appliance.supervisor.datapath import Mounted, Pool
 
 
@@ -71,12 +72,12 @@ class FuseDataPath:
         self._store = store
         self._held = dict(held)
 
-    def mount(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
-        """Open the source, for which `codec` was chosen, and mount it at a directory that is made for it.
+    def mount(self, name: str, source: Path, identity: Identity, mountpoint: Path) -> Mounted:
+        """Open the source, if it is what `identity` is about, and mount it at a directory that is made for it.
 
         Blocks; raises HoldfastError.
         """
-        opened = Source.open(source, codec, self._roots)
+        opened = Source.open(source, identity.codec, identity.source_id, self._roots)
         try:
             # A client that is let into the NFS root but not into this share is shown the directory below the mount:
             # closed to everybody, rather than an empty one.
@@ -95,7 +96,7 @@ class FuseDataPath:
         entries = {name: held for name, held in self._held.items() if name.startswith(_entry(""))}
         return {name.removeprefix(_entry("")): json.loads(held.text)["description"] for name, held in entries.items()}
 
-    def adopt(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
+    def adopt(self, name: str, source: Path, identity: Identity, mountpoint: Path) -> Mounted:
         """Take over the mount of a share that was kept. Raises KeyError if a part of it was not."""
         parts = {entry: self._held[entry] for entry in PoolProcess.entries(name, self._held)}
         held = self._held[_entry(name)]
@@ -104,7 +105,11 @@ class FuseDataPath:
         connection, opened = held.descriptors
         init_request = bytes.fromhex(json.loads(held.text)["init"])
         return FuseMount(
-            name, Source(opened, source, codec), Connection(connection, init_request, mountpoint), self._store, parts
+            name,
+            Source(opened, source, identity.codec),
+            Connection(connection, init_request, mountpoint),
+            self._store,
+            parts,
         )
 
     def discard_kept(self) -> None:
@@ -115,11 +120,13 @@ class FuseDataPath:
                 os.close(descriptor)
         self._held.clear()
 
-    def prove(self, source: Path) -> CodecChoice:
-        """Return the codec that a source needs; raises HoldfastError unless the directory can be one. Blocks."""
+    def prove(self, source: Path) -> Backing:
+        """Return what a source is; raises HoldfastError unless the directory can be one. Blocks."""
         opened = Source.open(source, roots=self._roots)
-        opened.close()
-        return opened.codec
+        try:
+            return Backing(opened.codec, opened.identify())
+        finally:
+            opened.close()
 
     def unmount_stray(self, path: Path) -> None:
         """Detach what is mounted at `path` and not ours. Raises OSError."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import select
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 
@@ -18,6 +20,31 @@ class Mount:
     device: str
     number: tuple[int, int] = (0, 0)
     """Major and minor number of its filesystem."""
+
+
+class MountChanges:
+    """Becomes readable when a mount of this process's namespace comes, goes or changes."""
+
+    def __init__(self, mountinfo: Path = MOUNTINFO) -> None:
+        self._file = mountinfo.open("rb")
+        self._poll = select.epoll()
+        # The file itself is always readable; EPOLLPRI is what mounts(5) calls a change.
+        self._poll.register(self._file, select.EPOLLPRI)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._poll.close()
+        self._file.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for."""
+        return self._poll.fileno()
+
+    def clear(self) -> None:
+        """Take note of the changes until now."""
+        self._poll.poll(0)
 
 
 def parse(text: str) -> list[Mount]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID
 
 from appliance.fuse.codecs.choice import CodecChoice
+from appliance.fuse.source_id import SourceId
 from appliance.nfs.exports import Export, expected, render
 from appliance.nfs.server import Exported
 from appliance.store import Fsid, Identity
@@ -33,7 +34,13 @@ class Wanted:
     def to_json(self) -> str:
         """Return it as text, key and all."""
         identity = self.identity
-        parts = {"fsid": str(identity.fsid), "codec": identity.codec.to_json(), "key": identity.key.hex()}
+        source_id = identity.source_id.to_json() if identity.source_id else None
+        parts = {
+            "fsid": str(identity.fsid),
+            "codec": identity.codec.to_json(),
+            "key": identity.key.hex(),
+            "source_id": source_id,
+        }
         own = {"name": self.name, "source": self.source, "workers": self.workers, "path": self.path}
         return json.dumps({**own, **parts})
 
@@ -42,7 +49,8 @@ class Wanted:
         """Read what `to_json` wrote."""
         fields = json.loads(text)
         key = bytes.fromhex(fields["key"])
-        identity = Identity(Fsid(UUID(fields["fsid"])), CodecChoice.from_json(fields["codec"]), key)
+        source_id = SourceId.from_json(fields["source_id"]) if fields["source_id"] else None
+        identity = Identity(Fsid(UUID(fields["fsid"])), CodecChoice.from_json(fields["codec"]), key, source_id)
         return cls(fields["name"], fields["source"], identity, fields["workers"], fields["path"])
 
     def mountpoint(self, root: Path) -> Path:
@@ -69,6 +77,9 @@ class Observed:
     exported: Exported
     threads: int
     waiting: frozenset[str] = frozenset()
+    writes_lost: bool = False
+    """A filesystem was lost with what it had not written. Only a server that starts anew has its clients write again:
+    by its write verifier they tell (RFC 8881, 18.3.3)."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +138,18 @@ def plan(desired: Desired, observed: Observed) -> list[Action]:
     resized = [wanted for name, wanted in desired.shares.items() if name in stay and stay[name] != wanted]
 
     actions: list[Action] = []
-    if observed.threads and not desired.threads:
+    stopped = bool(observed.threads) and (observed.writes_lost or not desired.threads)
+    if stopped:
         actions.append(SetThreads(0))
     final = exported(desired.root, desired.exports)
     losing = _losing(desired, observed, gone)
     closed = {desired.shares[name].mountpoint(desired.root) for name in losing if name in desired.shares}
     reduced = exported(desired.root, [export for export in desired.exports if export.path not in closed])
+    # Nobody comes back to what is withheld, and its clients wait; the others of these are told ESTALE.
+    ending = {observed.served[name].mountpoint(desired.root) for name in losing} - closed
+    withheld = any(export.withheld and export.path in ending for export in desired.exports)
     now = observed.exported
-    if gone and not now.pairs <= reduced.pairs:
+    if gone and (not now.pairs <= reduced.pairs or (withheld and now != reduced)):
         actions.append(ApplyExports(reduced))
         now = reduced
     # A server that is down has let go of all files.
@@ -146,7 +161,7 @@ def plan(desired: Desired, observed: Observed) -> list[Action]:
     # that rpc.mountd owed it while the share was not there.
     if opened or now != final:
         actions.append(ApplyExports(final))
-    if desired.threads and observed.threads != desired.threads:
+    if desired.threads and (stopped or observed.threads != desired.threads):
         actions.append(SetThreads(desired.threads))
     return actions
 

@@ -43,10 +43,12 @@ class Reconciler:
     async def reconcile(self) -> None:
         """Make what is into what the store says. Raises what the NFS server raises; shares' failures are kept."""
         async with self._lock:
-            records = await in_thread(self._store.shares)
-            self._forget_faults(records)
-            wanted = desired(self._settings, records, self.read_locally, self._withheld)
+            records = [await self._identified(record) for record in await in_thread(self._store.shares)]
+            wanted = self._desired(records)
             await self._towards(wanted)
+            if (seen := self._desired(records)) != wanted:  # a source was not there
+                wanted = seen
+                await self._towards(wanted)
             self._executor.note_left_out(wanted.exports)
             self._executor.faults.pop(NFS, None)
 
@@ -104,11 +106,42 @@ class Reconciler:
     async def _towards(self, wanted: Desired) -> None:
         await self._executor.execute(plan(wanted, await self._executor.observe()))
 
+    async def _identified(self, record: ShareRecord) -> ShareRecord:
+        """Learn what the source of a share from before sources were identified is."""
+        if record.identity.source_id is not None or not record.share.enabled:
+            return record
+        found = await self._executor.identify(record)
+        if found is None:
+            return record
+        await in_thread(lambda: self._store.learn(record.share.name, found))
+        return await in_thread(lambda: self._store.share(record.share.name))
+
+    def _desired(self, records: list[ShareRecord]) -> Desired:
+        """Return what the store asks for, as far as the sources are there."""
+        self._forget_faults(records)
+        executor = self._executor
+        impatient = {record.share.name for record in records if record.share.when_source_missing == "unexport"}
+        # What was unmounted is held on to, with what clients have open; what is broken is not.
+        held = {name for name, missing in executor.missing.items() if name in executor.served and not missing.broken}
+        return desired(
+            self._settings,
+            records,
+            self.read_locally,
+            self._withheld | executor.missing.keys(),
+            unserved=executor.missing.keys() - (held - impatient),
+            unexported={name for name in impatient if executor.lacks_source(name)},
+        )
+
     def _forget_faults(self, records: list[ShareRecord]) -> None:
         """What is no longer wanted cannot have failed."""
         wanted = {record.share.name for record in records if record.share.enabled}
         for name in self._executor.faults.keys() - wanted - {NFS}:
             del self._executor.faults[name]
+        # Nor is a source missing that the share is not about any more.
+        current = {record.share.name: (record.share.source, record.identity) for record in records}
+        for name, missing in list(self._executor.missing.items()):
+            if name not in wanted or current[name] != (missing.wanted.source, missing.wanted.identity):
+                del self._executor.missing[name]
 
 
 def desired(
@@ -116,8 +149,13 @@ def desired(
     records: list[ShareRecord],
     read_locally: Collection[str] = (),
     withheld: Collection[str] = (),
+    unserved: Collection[str] = (),
+    unexported: Collection[str] = (),
 ) -> Desired:
-    """Return what the stored shares ask for. Some are read by ourselves as well, some withheld from their clients."""
+    """Return what the stored shares ask for.
+
+    Some are read by ourselves as well, some withheld from their clients; some not to be mounted, or not exported.
+    """
     enabled = [record for record in records if record.share.enabled]
     return Desired(
         root=settings.exports_dir,
@@ -130,6 +168,7 @@ def desired(
                 record.share.export_path,
             )
             for record in enabled
+            if record.share.name not in unserved
         },
         exports=tuple(
             Export(
@@ -140,6 +179,7 @@ def desired(
                 withheld=record.share.name in withheld,
             )
             for record in enabled
+            if record.share.name not in unexported
         ),
         threads=settings.nfs_threads,
     )

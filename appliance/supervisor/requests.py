@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from appliance.control import (
+    AcceptSource,
     CreateShare,
     DeleteShare,
     Done,
@@ -75,6 +76,8 @@ class Requests:
                 return await self._delete(name)
             case RotateKey(name=name):
                 return await self._rotate_key(name)
+            case AcceptSource(name=name):
+                return await self._accept_source(name)
             case GetReadiness():
                 records = await in_thread(self._store.shares)
                 problems = await self._nfs_side.problems()
@@ -83,9 +86,9 @@ class Requests:
     async def _create(self, share: Share) -> Reply:
         async with self._changes:
             await in_thread(lambda: self._store.check_free(share.name))
-            codec = await self._admission.admit(share)
-            assert codec is not None  # noqa: S101 - a new share has a new source
-            record = await in_thread(lambda: self._store.add(share, codec))
+            backing = await self._admission.admit(share)
+            assert backing is not None  # noqa: S101 - a new share has a new source
+            record = await in_thread(lambda: self._store.add(share, backing))
             _LOG.info("a share was added", share=share.name, source=share.source)
             await self._reconciler.attempt()
         return await self._reply(record)
@@ -94,10 +97,10 @@ class Requests:
         async with self._changes:
             old = (await in_thread(lambda: self._store.share(request.name))).share
             share = request.changes.apply(old)
-            codec = await self._admission.admit(share, old)
-            record = await in_thread(lambda: self._store.replace(share, codec))
+            backing = await self._admission.admit(share, old)
+            record = await in_thread(lambda: self._store.replace(share, backing))
             _LOG.info("a share was changed", share=share.name, fields=sorted(request.changes.model_fields_set))
-            self._executor.faults.pop(share.name, None)
+            self._executor.forget(share.name)
             await self._reconciler.attempt()
         return await self._reply(record)
 
@@ -114,7 +117,17 @@ class Requests:
         async with self._changes:
             record = await in_thread(lambda: self._store.rotate_key(name))
             _LOG.info("the key of a share was changed", share=name)
-            self._executor.faults.pop(name, None)
+            self._executor.forget(name)
+            await self._reconciler.attempt()
+        return await self._reply(record)
+
+    async def _accept_source(self, name: str) -> Reply:
+        async with self._changes:
+            old = await in_thread(lambda: self._store.share(name))
+            backing = await self._admission.prove(old.share)
+            record = await in_thread(lambda: self._store.accept(name, backing))
+            _LOG.info("a source was accepted", share=name, found=backing.id, same=record.identity == old.identity)
+            self._executor.forget(name)
             await self._reconciler.attempt()
         return await self._reply(record)
 

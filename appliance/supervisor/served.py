@@ -51,7 +51,7 @@ class ServedShare:
 
         def mount() -> None:
             wanted = self.wanted
-            self._mounted = data_path.mount(wanted.name, Path(wanted.source), wanted.identity.codec, mountpoint)
+            self._mounted = data_path.mount(wanted.name, Path(wanted.source), wanted.identity, mountpoint)
 
         try:
             await in_thread(mount)
@@ -74,7 +74,7 @@ class ServedShare:
     def adopt(self, data_path: DataPath, mountpoint: Path) -> None:
         """Go on with a share that a supervisor before this one has served, and that has been served since."""
         wanted = self.wanted
-        self._mounted = data_path.adopt(wanted.name, Path(wanted.source), wanted.identity.codec, mountpoint)
+        self._mounted = data_path.adopt(wanted.name, Path(wanted.source), wanted.identity, mountpoint)
         self._record.begin_table()
         self._pool = self._mounted.adopt_pool(replace(self._options, workers=wanted.workers))
         self._record.recovered(None)

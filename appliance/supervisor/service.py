@@ -38,6 +38,7 @@ from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.sessions import Sessions
+from appliance.supervisor.source_watch import SourceWatch
 from appliance.supervisor.threads import in_thread
 from appliance.tokens import Tokens
 
@@ -129,6 +130,7 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         _LOG.info("serving", shares=len(executor.served), failed=len(executor.faults))
         _endless(stack, checks.run(), "handle checks")
         _endless(stack, canaries.run(), "canaries")
+        _endless(stack, SourceWatch(executor, events, settings.source_roots, reconciler.wake).run(), "watch of sources")
         await reconciler.run()
 
 

@@ -33,6 +33,10 @@ async def state(executor: Executor, record: ShareRecord) -> ShareState:
     if not record.share.enabled:
         return ShareState(status="disabled")
     served = executor.served.get(name)
+    if missing := executor.missing.get(name):
+        found = await served.state() if served else ShareState(status="unhealthy")
+        wrong = {"status": "unhealthy", "reason": missing.error.message, "hint": missing.error.hint}
+        return found.model_copy(update=wrong)
     if served is None:
         fault = executor.faults.get(name)
         if fault is None:

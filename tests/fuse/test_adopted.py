@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -18,6 +19,7 @@ from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolReady, PoolStatus
 from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.source import Source
+from appliance.store import Fsid, Identity
 from appliance.supervisor.fuse_path import FuseDataPath
 from tests.support.children import Child
 from tests.support.filesystems import Filesystem
@@ -170,7 +172,8 @@ def test_a_mount_that_is_in_use_is_still_kept_for_a_successor(disk: Filesystem, 
     mountpoint = work / f"{disk.kind}.in-use"
     source = Source.open(disk.source)
     source.close()
-    mounted = FuseDataPath(store, {}).mount("in-use", disk.source, source.codec, mountpoint)
+    identity = Identity(Fsid(uuid4()), source.codec, bytes(32))
+    mounted = FuseDataPath(store, {}).mount("in-use", disk.source, identity, mountpoint)
     pool = mounted.pool(PoolOptions(workers=2, table=str(work / f"{disk.kind}.in-use.db")), bytes(32))
     pool.start()
     entered, enter = os.pipe()

@@ -30,6 +30,7 @@ from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.sessions import Sessions
+from appliance.supervisor.source_watch import SourceWatch
 from appliance.tokens import Tokens
 from tests.support.played_nfs import PlayedServer, PlayedSide
 
@@ -61,6 +62,7 @@ class Appliance:
         modes = CheckModes(self.settings, self.executor, self.reconciler, self.server)
         self.checks = HandleChecks(self.settings, self.store, self.results, self.events, self.executor, modes)
         self.canaries = Canaries(self.settings, self.results, self.events, self.executor)
+        self.sources = SourceWatch(self.executor, self.events, (), self.reconciler.wake)
         decoding = Decoding(self.settings, self.store, self.executor)
         sessions = Sessions(self.settings, self.store, self.executor, self.server)
         numbers = Numbers(self.executor, self.checks, sessions, self.server, lambda: {"api": 1})
@@ -95,7 +97,8 @@ class Appliance:
 async def running(directory: Path, **settings: float) -> AsyncIterator[Appliance]:
     """Run such a supervisor for the time of the block, and take it down in order."""
     appliance = Appliance(directory, **settings)
-    background = [asyncio.create_task(part.run()) for part in (appliance.checks, appliance.canaries)]
+    parts = (appliance.checks, appliance.canaries, appliance.sources, appliance.reconciler)
+    background = [asyncio.create_task(part.run()) for part in parts]
     try:
         await appliance.reconciler.reconcile()
         yield appliance

@@ -13,6 +13,8 @@ from appliance.fuse.meter import BUCKETS, OperationTotals, Totals
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolEvent, PoolReady, PoolStatus
 from appliance.fuse.scoreboard import WorkerStatus
+from appliance.fuse.source_id import Backing, SourceId, confirm
+from appliance.store import Identity
 from appliance.supervisor.datapath import Mounted, Pool
 
 
@@ -115,12 +117,16 @@ class FakePath:
         self.mounts: set[Path] = set()
         self.log: list[str] = []
         self.missing: set[Path] = set()
+        self.uuid = "aa"
         self.descriptions: dict[str, str] = {}
         self.busy = 0
         self.ready = True
 
-    def mount(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
-        assert codec == self.prove(source)
+    def mount(self, name: str, source: Path, identity: Identity, mountpoint: Path) -> Mounted:
+        found = self.prove(source)
+        assert identity.codec == found.codec
+        if identity.source_id is not None:
+            confirm(identity.source_id, found.id, source)
         self.log.append("mount")
         self.mounts.add(mountpoint)
         return FakeMount(self, name, mountpoint)
@@ -128,18 +134,18 @@ class FakePath:
     def kept(self) -> Mapping[str, str]:
         return dict(self.descriptions)
 
-    def adopt(self, name: str, source: Path, codec: CodecChoice, mountpoint: Path) -> Mounted:
-        assert codec == self.prove(source)
+    def adopt(self, name: str, source: Path, identity: Identity, mountpoint: Path) -> Mounted:
+        assert identity.codec == self.prove(source).codec
         self.log.append("adopt")
         return FakeMount(self, name, mountpoint)
 
     def discard_kept(self) -> None:
         self.log.append("discard")
 
-    def prove(self, source: Path) -> CodecChoice:
+    def prove(self, source: Path) -> Backing:
         if source in self.missing:
             raise SourceError(f"the source {source} does not exist", code="source-missing")
-        return self._codec
+        return Backing(self._codec, SourceId(1, bytes(source).hex(), 1, self.uuid))
 
     def unmount_stray(self, path: Path) -> None:
         self.mounts.remove(path)

@@ -21,6 +21,7 @@ class PlayedServer(NfsServer):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.running = 0
+        self.restarts = 0
         self.there = Exported()
         self.texts: list[str] = []
         self.held = ""
@@ -40,6 +41,7 @@ class PlayedServer(NfsServer):
         return self.running
 
     async def set_threads(self, threads: int) -> None:
+        self.restarts += not threads
         self.running = threads
 
     def exported(self) -> Exported:

@@ -11,6 +11,7 @@ from uuid import UUID
 from appliance.checks.forms import parse_hex
 from appliance.checks.outcomes import Drift, Meaning, Outcome
 from appliance.control import (
+    AcceptSource,
     CreateShare,
     DeleteShare,
     Done,
@@ -128,7 +129,7 @@ class Supervisor:
                 self._find(name)
                 del self.shares[name]
                 return Done()
-            case RotateKey(name=name):
+            case RotateKey(name=name) | AcceptSource(name=name):
                 return ShareReply(share=view(self._find(name)))
             case GetReadiness():
                 readiness = Readiness(

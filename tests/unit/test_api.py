@@ -61,11 +61,14 @@ def test_a_share_from_its_making_to_its_end(client: TestClient) -> None:
     assert client.patch("/v1/shares/a", json={"workers": None}).json() == made.json()
     rotated = client.post("/v1/shares/a/rotate-key")
     assert (rotated.status_code, rotated.json()) == (200, made.json())
+    accepted = client.post("/v1/shares/a/accept-source")
+    assert (accepted.status_code, accepted.json()) == (200, made.json())
     gone = client.delete("/v1/shares/a")
     assert (gone.status_code, gone.content) == (204, b"")
     assert error(client.get("/v1/shares/a"), 404)["code"] == "share-not-found"
     assert error(client.delete("/v1/shares/a"), 404)["code"] == "share-not-found"
-    assert error(client.post("/v1/shares/a/rotate-key"), 404)["code"] == "share-not-found"
+    for action in ("rotate-key", "accept-source"):
+        assert error(client.post(f"/v1/shares/a/{action}"), 404)["code"] == "share-not-found"
     assert error(client.patch("/v1/shares/a", json={}), 404)["code"] == "share-not-found"
 
 
@@ -138,6 +141,7 @@ ROUTES = [
     ("PATCH", "/v1/shares/a"),
     ("DELETE", "/v1/shares/a"),
     ("POST", "/v1/shares/a/rotate-key"),
+    ("POST", "/v1/shares/a/accept-source"),
     ("POST", "/v1/shares/a/handle-checks"),
     ("GET", "/v1/shares/a/handle-checks"),
     ("GET", "/v1/shares/a/handle-checks/1"),

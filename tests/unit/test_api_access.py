@@ -42,6 +42,7 @@ ADMIN = {
     ("PATCH", "/v1/shares/a"),
     ("DELETE", "/v1/shares/a"),
     ("POST", "/v1/shares/a/rotate-key"),
+    ("POST", "/v1/shares/a/accept-source"),
     ("GET", "/v1/tokens"),
     ("POST", "/v1/tokens"),
     ("DELETE", "/v1/tokens/a"),

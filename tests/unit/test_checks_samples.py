@@ -18,6 +18,7 @@ from appliance.checks.samples import Sample, from_text, keep, to_text
 from appliance.database import Database
 from appliance.errors import RequestError
 from appliance.events import KEPT, Events
+from appliance.fuse.source_id import Backing, SourceId
 from appliance.handles import CheckWanted
 from appliance.linux.handles import NativeHandle
 from appliance.linux.statx import Found
@@ -155,7 +156,8 @@ def test_revoked_keys_are_remembered(tmp_path: Path) -> None:
     from appliance.model import Share as ModelShare
 
     store = Store(tmp_path / "db")
-    record = store.add(ModelShare(name="a", source="/srv/a"), CodecChoice(Kind.INO32))
+    backing = Backing(CodecChoice(Kind.INO32), SourceId(1, "02", 0, ""))
+    record = store.add(ModelShare(name="a", source="/srv/a"), backing)
     assert store.revoked_keys(record.identity.fsid) == ()
     store._db.execute("UPDATE fsids SET key = ?", (bytes(32),))
     assert store.revoked_keys(record.identity.fsid) == (record.identity.key,)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -13,10 +14,13 @@ from appliance import store as module
 from appliance.errors import RequestError, StateError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.key import KEY_SIZE
+from appliance.fuse.source_id import Backing, SourceId
 from appliance.model import Client, Share
+from appliance.state_file import StateFile
 from appliance.store import Store
 
-EXT4 = CodecChoice(Kind.INO32)
+ID = SourceId(1, "0200000000000000", 1_600_000_000_000_000_000, "ab" * 16)
+EXT4 = Backing(CodecChoice(Kind.INO32), ID)
 SHARE = Share(name="a", source="/srv/a", clients=(Client(network="10.0.0.0/8"),))
 
 
@@ -67,11 +71,14 @@ def test_the_same_share_made_again_has_its_old_identity(store: Store) -> None:
     [
         (SHARE.model_copy(update={"source": "/srv/b"}), EXT4),
         (SHARE.model_copy(update={"name": "b"}), EXT4),
-        (SHARE, CodecChoice(Kind.XFS, inode_bits=40)),
-        (SHARE, CodecChoice(Kind.BTRFS, subvolume=5)),
+        (SHARE, Backing(CodecChoice(Kind.XFS, inode_bits=40), ID)),
+        (SHARE, Backing(CodecChoice(Kind.BTRFS, subvolume=5), ID)),
+        (SHARE, EXT4._replace(id=replace(ID, uuid="cd" * 16))),
+        (SHARE, EXT4._replace(id=replace(ID, birth=ID.birth + 1))),
+        (SHARE, EXT4._replace(id=replace(ID, handle="0c00000000000000"))),
     ],
 )
-def test_another_share_never_gets_an_identity_of_old(store: Store, share: Share, codec: CodecChoice) -> None:
+def test_another_share_never_gets_an_identity_of_old(store: Store, share: Share, codec: Backing) -> None:
     first = store.add(SHARE, EXT4).identity
     store.remove("a")
     second = store.add(share, codec).identity
@@ -80,9 +87,9 @@ def test_another_share_never_gets_an_identity_of_old(store: Store, share: Share,
 
 
 def test_the_codec_that_was_chosen_first_stays(store: Store) -> None:
-    store.add(SHARE, CodecChoice(Kind.XFS, inode_bits=40))
+    store.add(SHARE, Backing(CodecChoice(Kind.XFS, inode_bits=40), ID))
     store.remove("a")
-    assert store.add(SHARE, CodecChoice(Kind.XFS, inode_bits=44)).identity.codec.inode_bits == 40
+    assert store.add(SHARE, Backing(CodecChoice(Kind.XFS, inode_bits=44), ID)).identity.codec.inode_bits == 40
 
 
 def test_a_change_keeps_the_identity_unless_the_source_is_another(store: Store) -> None:
@@ -127,6 +134,37 @@ def test_another_key_is_all_that_changes_and_stays(store: Store, path: Path) -> 
 def test_the_key_is_in_no_representation(store: Store) -> None:
     record = store.add(SHARE, EXT4)
     assert repr(record.identity.key) not in repr(record)
+
+
+def test_what_was_another_filesystem_gets_another_identity_and_its_own_when_it_is_back(store: Store) -> None:
+    first = store.add(SHARE, EXT4)
+    assert store.accept("a", EXT4).identity == first.identity
+    second = store.accept("a", EXT4._replace(id=replace(ID, uuid="cd" * 16)))
+    assert (second.identity.fsid, second.identity.key) != (first.identity.fsid, first.identity.key)
+    assert second.identity.source_id == replace(ID, uuid="cd" * 16)
+    assert store.shares() == [second]
+    assert store.accept("a", EXT4).identity == first.identity
+
+
+def test_a_share_of_before_sources_were_identified_learns_what_its_source_is(path: Path) -> None:
+    old = StateFile(path, module.MIGRATIONS[:2], ["fsids", "revoked_keys", "shares"])
+    with old.changing():
+        fsid = str(UUID(int=1))
+        identity = (fsid, "a", SHARE.source, EXT4.codec.to_json(), bytes(32), 1.0)
+        old.connection.execute("INSERT INTO fsids VALUES (?, ?, ?, ?, ?, ?)", identity)
+        share = ("a", fsid, SHARE.model_dump_json(), 1.0, 1.0)
+        old.connection.execute("INSERT INTO shares VALUES (?, ?, ?, ?, ?)", share)
+    old.close()
+    store = Store(path)
+    first = store.share("a").identity
+    assert first.source_id is None
+    store.learn("a", ID)
+    store.learn("a", replace(ID, uuid="cd" * 16))  # too late
+    store.close()
+    path.unlink()  # and it is in the copy as well
+    again = Store(path)
+    assert (again.share("a").identity, again.share("a").identity.source_id) == (first, ID)
+    again.close()
 
 
 def test_an_old_database_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

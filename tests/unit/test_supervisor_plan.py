@@ -117,6 +117,22 @@ def test_another_key_ends_the_old_handles_first_and_disturbs_no_other_share() ->
     ]
 
 
+def test_what_is_broken_is_withheld_before_its_clients_lose_what_they_hold() -> None:
+    """They wait, and are not told ESTALE."""
+    export = Export(ROOT / "a", A.identity.fsid, ANYBODY, withheld=True)
+    gone = replace(desired(B), exports=(export, *desired(B).exports))
+    final = exported(ROOT, gone.exports)
+    assert plan(gone, observed(A, B)) == [ApplyExports(final), Release("a", clients=True)]
+    assert plan(gone, replace(observed(A, B), exported=final)) == [Release("a", clients=True)]
+
+
+def test_the_server_starts_anew_when_writes_were_lost() -> None:
+    final = exported(ROOT, desired(A, B).exports)
+    actions = plan(desired(A, B), replace(observed(B), writes_lost=True))
+    assert actions == [SetThreads(0), Open(A), ApplyExports(final), SetThreads(8)]
+    assert plan(desired(A), replace(observed(A), threads=0, writes_lost=True)) == [SetThreads(8)]
+
+
 @given(st.integers(min_value=0, max_value=4))
 def test_another_key_that_was_interrupted_anywhere_arrives(done: int) -> None:
     """The supervisor fails or is cancelled after so many of the actions, and plans anew from what it sees."""

@@ -17,6 +17,11 @@ from appliance.fuse.nodes import Codec
 from appliance.linux import handles, process
 from appliance.linux import xfs as xfs_ioctl
 
+OTHER_SOURCE_HINT = (
+    "mount there what the share was made for; or, if this is meant to be served from now on, say so with "
+    "POST /v1/shares/NAME/accept-source: all handles given out before are stale then"
+)
+
 
 class Kind(StrEnum):
     """The kinds of codec there are."""
@@ -70,7 +75,7 @@ def confirm(kept: CodecChoice, found: CodecChoice, path: Path) -> None:
     if (kept.kind, kept.subvolume) != (found.kind, found.subvolume):
         raise SourceError(
             f"the filesystem of {path} was {_describe(kept)} and is now {_describe(found)}",
-            "mount the filesystem that the share was made for, or remove the share and make a new one",
+            OTHER_SOURCE_HINT,
             code="source-changed",
         )
 
