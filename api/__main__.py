@@ -31,6 +31,7 @@ def main() -> int:
             _token(loaded),
             openness=Openness(metrics=loaded.metrics_open, docs=loaded.docs_open),
             failures_per_minute=loaded.api_failures,
+            require_match=loaded.api_require_match,
         )
         if arguments.fd is None:
             listener = socket.create_server((str(loaded.api_address), loaded.api_port))

@@ -6,7 +6,7 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api import checks, clients, docs, events, handles, health, problems, shares, tokens
+from api import checks, clients, config, docs, events, handles, health, problems, shares, tokens
 from api.authenticator import Authenticator, Openness
 from api.control_client import ControlClient
 from api.metrics import route as metrics
@@ -20,6 +20,7 @@ def create_app(
     *,
     openness: Openness = Openness(),  # noqa: B008 - it cannot change
     failures_per_minute: int = _FAILURES_PER_MINUTE,
+    require_match: bool = False,
 ) -> FastAPI:
     """Return the application; `token` is that of the token file, whose owner may do everything."""
     app = FastAPI(
@@ -31,13 +32,14 @@ def create_app(
         redoc_url=None,
     )
     app.state.control = control
+    app.state.require_match = require_match
     app.state.authenticator = Authenticator(control, token, failures_per_minute)
     app.state.open_paths = {
         *((metrics.PATH,) if openness.metrics else ()),
         *((docs.OPENAPI, docs.PAGE) if openness.docs else ()),
     }
     problems.install(app)
-    for part in (shares, checks, clients, handles, events, tokens, metrics, health, docs):
+    for part in (shares, config, checks, clients, handles, events, tokens, metrics, health, docs):
         app.include_router(part.router)
     return app
 

@@ -40,6 +40,9 @@ STATUS: dict[str, int] = {
     "source-changed": 409,
     "nfs-path-taken": 409,
     "protection-missing": 422,
+    "owned-by-file": 409,
+    "revision-changed": 412,
+    "match-required": 428,
     "share-not-served": 409,
     "check-running": 409,
     "clients-hold-state": 409,
@@ -76,6 +79,9 @@ MEANINGS: dict[str, str] = {
     "source-changed": "something else is mounted at /srv/projects",
     "nfs-path-taken": "nfs_path: /media and /media/films, where clients find films, contain one another",
     "protection-missing": "clients.0.transport: no tlshd runs beside the NFS server",
+    "owned-by-file": "projects belongs to /etc/holdfast/shares.yaml, so REST does not change it",
+    "revision-changed": "projects has been changed since: its revision is 9f86d081884c7d65",
+    "match-required": "the change does not say which revision it is made to",
     "share-not-served": "projects is not served just now",
     "check-running": "a check of projects is running",
     "clients-hold-state": "NFSv4 clients hold 3 opens, locks or delegations on projects",
@@ -94,6 +100,7 @@ _HEADERS: dict[int, dict[str, Any]] = {
     429: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
 }
 SHARE_REFUSALS = (*(code for code in STATUS if code.startswith("source")), "nfs-path-taken", "protection-missing")
+CHANGE_REFUSALS = ("owned-by-file", "revision-changed", "match-required")
 _JSON = "application/json"
 _OF_HTTP = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed"}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from api.auth import guarded_router
 from api.control_client import ControlClient
-from api.problems import SHARE_REFUSALS, responses
+from api.preconditions import ETAG, Match, etag
+from api.problems import CHANGE_REFUSALS, SHARE_REFUSALS, responses
 from appliance.control import (
     AcceptSource,
     CreateShare,
@@ -23,7 +25,9 @@ from appliance.control import (
     ShareView,
     UpdateShare,
 )
+from appliance.control_config import PreviewReply
 from appliance.model import Share, ShareChanges
+from appliance.previews import Preview
 
 router = guarded_router(prefix="/v1/shares", tag="shares")
 
@@ -39,6 +43,11 @@ Control = Annotated[ControlClient, Depends(control)]
 Name = Annotated[str, Path(description="Name of the share.", max_length=255)]
 
 
+DryRun = Annotated[
+    bool, Query(description="Change nothing, and tell what would change, down to the lines of exports(5).")
+]
+
+
 class ShareList(BaseModel):
     """All shares."""
 
@@ -52,50 +61,98 @@ async def list_shares(supervisor: Control) -> ShareList:
     return ShareList(shares=reply.shares)
 
 
-@router.post("", status_code=201, responses=responses("not-json", "share-exists", *SHARE_REFUSALS))
-async def create_share(share: Share, supervisor: Control, response: Response) -> ShareView:
+@router.post(
+    "",
+    status_code=201,
+    response_model=ShareView,
+    responses={
+        200: {"model": Preview, "description": "What would change, with `dry_run`."},
+        201: {"headers": {**ETAG, "Location": {"description": "Its path.", "schema": {"type": "string"}}}},
+        **responses("not-json", "share-exists", "owned-by-file", *SHARE_REFUSALS),
+    },
+)
+async def create_share(
+    share: Share, supervisor: Control, response: Response, dry_run: DryRun = False
+) -> ShareView | Response:
     """Add a share, mount it and export it; the reply tells its state."""
-    reply = await supervisor.ask(CreateShare(share=share), ShareReply)
+    question = CreateShare(share=share, dry_run=dry_run)
+    if dry_run:
+        return _told(await supervisor.ask(question, PreviewReply))
+    reply = await supervisor.ask(question, ShareReply)
     response.headers["Location"] = f"/v1/shares/{share.name}"
-    return reply.share
+    return _tagged(reply, response)
 
 
-@router.get("/{name}", responses=responses("share-not-found"))
-async def get_share(name: Name, supervisor: Control) -> ShareView:
+@router.get("/{name}", responses={200: {"headers": ETAG}, **responses("share-not-found")})
+async def get_share(name: Name, supervisor: Control, response: Response) -> ShareView:
     """Return one share with its state."""
-    reply = await supervisor.ask(GetShare(name=name), ShareReply)
-    return reply.share
+    return _tagged(await supervisor.ask(GetShare(name=name), ShareReply), response)
 
 
-@router.patch("/{name}", responses=responses("not-json", "share-not-found", *SHARE_REFUSALS))
-async def change_share(name: Name, changes: ShareChanges, supervisor: Control) -> ShareView:
+@router.patch(
+    "/{name}",
+    responses={200: {"headers": ETAG}, **responses("not-json", "share-not-found", *CHANGE_REFUSALS, *SHARE_REFUSALS)},
+)
+async def change_share(
+    name: Name, changes: ShareChanges, supervisor: Control, response: Response, match: Match, dry_run: DryRun = False
+) -> ShareView | Preview:
     """Change the fields that are given; the result is checked as a whole, other shares are not disturbed."""
-    reply = await supervisor.ask(UpdateShare(name=name, changes=changes), ShareReply)
-    return reply.share
+    question = UpdateShare(name=name, changes=changes, match=match, dry_run=dry_run)
+    if dry_run:
+        return (await supervisor.ask(question, PreviewReply)).preview
+    return _tagged(await supervisor.ask(question, ShareReply), response)
 
 
-@router.delete("/{name}", status_code=204, responses=responses("share-not-found"))
-async def delete_share(name: Name, supervisor: Control) -> None:
+@router.delete(
+    "/{name}",
+    status_code=204,
+    response_model=None,
+    responses={
+        200: {"model": Preview, "description": "What would change, with `dry_run`."},
+        **responses("share-not-found", *CHANGE_REFUSALS),
+    },
+)
+async def delete_share(name: Name, supervisor: Control, match: Match, dry_run: DryRun = False) -> Response | None:
     """Unexport, unmount and forget a share. Its clients see ESTALE; its source is not touched."""
-    await supervisor.ask(DeleteShare(name=name), Done)
+    question = DeleteShare(name=name, match=match, dry_run=dry_run)
+    if dry_run:
+        return _told(await supervisor.ask(question, PreviewReply))
+    await supervisor.ask(question, Done)
+    return None
 
 
-@router.post("/{name}/rotate-key", responses=responses("share-not-found"))
-async def rotate_key(name: Name, supervisor: Control) -> ShareView:
+@router.post(
+    "/{name}/rotate-key",
+    responses={200: {"headers": ETAG}, **responses("share-not-found", "revision-changed", "match-required")},
+)
+async def rotate_key(name: Name, supervisor: Control, response: Response, match: Match) -> ShareView:
     """Make every file handle of a share that was ever given out stale, at once. Clients look names up anew.
 
     What clients have open on the share is lost to them. Neither the NFS server nor other shares are disturbed.
     """
-    reply = await supervisor.ask(RotateKey(name=name), ShareReply)
-    return reply.share
+    return _tagged(await supervisor.ask(RotateKey(name=name, match=match), ShareReply), response)
 
 
-@router.post("/{name}/accept-source", responses=responses("share-not-found", *SHARE_REFUSALS))
-async def accept_source(name: Name, supervisor: Control) -> ShareView:
+@router.post(
+    "/{name}/accept-source",
+    responses={
+        200: {"headers": ETAG},
+        **responses("share-not-found", "revision-changed", "match-required", *SHARE_REFUSALS),
+    },
+)
+async def accept_source(name: Name, supervisor: Control, response: Response, match: Match) -> ShareView:
     """Serve from now on what is at the share's source, also if it is not what the share was made for.
 
     Another directory or filesystem gets a new fsid and key, so all handles given out before are stale. Should the one
     of before come back and be accepted, its handles are good again. Nothing happens if it is what it was.
     """
-    reply = await supervisor.ask(AcceptSource(name=name), ShareReply)
+    return _tagged(await supervisor.ask(AcceptSource(name=name, match=match), ShareReply), response)
+
+
+def _tagged(reply: ShareReply, response: Response) -> ShareView:
+    response.headers["ETag"] = etag(reply.share.revision)
     return reply.share
+
+
+def _told(reply: PreviewReply) -> Response:
+    return JSONResponse(reply.preview.model_dump(mode="json"))

@@ -13,10 +13,11 @@ from pydantic import BaseModel, Field, TypeAdapter
 from appliance.control_access import AccessAnswer, AccessRequest
 from appliance.control_checks import CheckAnswer, CheckRequest
 from appliance.control_clients import ClientAnswer, ClientRequest
+from appliance.control_config import ConfigAnswer, ConfigRequest, Match
 from appliance.errors import HoldfastError, RequestError
 from appliance.frozen import Frozen
 from appliance.handles import HandleHealth
-from appliance.model import Share, ShareChanges
+from appliance.model import Owner, Share, ShareChanges
 
 MAX_MESSAGE = 1024 * 1024  # bytes of one line; far above the largest share
 
@@ -78,6 +79,13 @@ class NfsPaths(Frozen):
 class ShareView(Share):
     """A share with what the appliance adds to it."""
 
+    owner: Owner = Field(
+        description="Who may change the share: `api` is REST, `file` the file shares.yaml alone."
+    )
+    revision: str = Field(
+        description="Differs whenever the share's description does: the ETag, for If-Match.",
+        examples=["9f86d081884c7d65"],
+    )
     fsid: UUID = Field(description="The share's identity in its clients' file handles; never used for another one.")
     nfs_paths: NfsPaths = Field(description="What clients mount.")
     state: ShareState = Field(description="How the share is doing.")
@@ -111,6 +119,7 @@ class CreateShare(Frozen):
 
     op: Literal["create-share"] = "create-share"
     share: Share
+    dry_run: bool = False
 
 
 class UpdateShare(Frozen):
@@ -119,6 +128,8 @@ class UpdateShare(Frozen):
     op: Literal["update-share"] = "update-share"
     name: str
     changes: ShareChanges
+    match: Match | None = None
+    dry_run: bool = False
 
 
 class DeleteShare(Frozen):
@@ -126,6 +137,8 @@ class DeleteShare(Frozen):
 
     op: Literal["delete-share"] = "delete-share"
     name: str
+    match: Match | None = None
+    dry_run: bool = False
 
 
 class RotateKey(Frozen):
@@ -133,6 +146,7 @@ class RotateKey(Frozen):
 
     op: Literal["rotate-key"] = "rotate-key"
     name: str
+    match: Match | None = None
 
 
 class AcceptSource(Frozen):
@@ -140,6 +154,7 @@ class AcceptSource(Frozen):
 
     op: Literal["accept-source"] = "accept-source"
     name: str
+    match: Match | None = None
 
 
 class GetReadiness(Frozen):
@@ -195,9 +210,19 @@ ShareRequest = Annotated[
     ListShares | GetShare | CreateShare | UpdateShare | DeleteShare | RotateKey | AcceptSource | GetReadiness,
     Field(discriminator="op"),
 ]
-Request = Annotated[ShareRequest | CheckRequest | AccessRequest | ClientRequest, Field(discriminator="op")]
+Request = Annotated[
+    ShareRequest | ConfigRequest | CheckRequest | AccessRequest | ClientRequest, Field(discriminator="op")
+]
 Reply = Annotated[
-    ShareReply | SharesReply | ReadinessReply | Done | Failure | CheckAnswer | AccessAnswer | ClientAnswer,
+    ShareReply
+    | SharesReply
+    | ReadinessReply
+    | Done
+    | Failure
+    | CheckAnswer
+    | ConfigAnswer
+    | AccessAnswer
+    | ClientAnswer,
     Field(discriminator="kind"),
 ]
 

@@ -66,6 +66,13 @@ class Settings(BaseSettings):
         description="Directories in which all sources lie, with colons between them; `/` for anywhere. Symbolic links "
         "that lead out of them are not followed.",
     )
+    config_file: AbsolutePath = Field(
+        default=Path("/etc/holdfast/shares.yaml"),
+        description="The file with shares that is applied at the start and whenever it changes, if there is one.",
+    )
+    config_interval: float = Field(
+        default=2.0, gt=0, le=3600, description="Seconds between two looks at the file with shares."
+    )
     workers: int = Field(
         default=2, ge=1, le=64, description="Worker processes of a share that does not say its own number."
     )
@@ -114,6 +121,11 @@ class Settings(BaseSettings):
     )
     metrics_open: bool = Field(default=False, description="Answer `/metrics` without credentials.")
     docs_open: bool = Field(default=False, description="Answer `/docs` and `/openapi.json` without credentials.")
+    api_require_match: bool = Field(
+        default=False,
+        description="Whether a change of a share is refused (428) unless it says by If-Match which revision it is "
+        "made to.",
+    )
     command_timeout: float = Field(
         default=60.0,
         gt=0,

@@ -8,7 +8,10 @@ Another source, or another filesystem at the same place, gets new ones, since th
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NewType
@@ -19,7 +22,7 @@ from appliance.errors import RequestError
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.key import new_key
 from appliance.fuse.source_id import Backing, SourceId
-from appliance.model import Share
+from appliance.model import Owner, Share
 from appliance.state_file import StateFile
 
 Fsid = NewType("Fsid", UUID)
@@ -62,12 +65,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*tokens.SCHEMA, *events.SCHEMA_ASKER),
     # What is at a source proves itself from here on. Of older shares it is learned when they are next served.
     ("ALTER TABLE fsids ADD COLUMN source_id TEXT",),
+    ("ALTER TABLE shares ADD COLUMN owner TEXT NOT NULL DEFAULT 'api'",),
 )
 
 # What must never be made anew, each after what it refers to; see appliance.precious.
 _PRECIOUS = ("fsids", "revoked_keys", "shares")
 
-_SELECT = "SELECT document, created, changed, fsid, codec, key, source_id FROM shares JOIN fsids USING (fsid)"
+_SELECT = "SELECT document, created, changed, owner, fsid, codec, key, source_id FROM shares JOIN fsids USING (fsid)"
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,26 @@ class ShareRecord:
     identity: Identity
     created: float
     changed: float
+    owner: Owner = "api"
+
+    @property
+    def revision(self) -> str:
+        """What differs whenever what people wrote differs, and stays the same as long as it does."""
+        text = f"{self.share.model_dump_json()} {self.identity.fsid} {self.owner}"
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Put:
+    """A share as it shall be; with what its source was found to be if the share or its source is new."""
+
+    share: Share
+    backing: Backing | None = None
+    owner: Owner = "api"
+
+
+class _Rehearsed(Exception):
+    """Ends a transaction that shall leave nothing behind."""
 
 
 class Store:
@@ -140,34 +164,58 @@ class Store:
         with self._lock:
             self._check_free(name)
 
+    def change(
+        self, puts: Sequence[Put], removed: Collection[str] = (), *, rehearse: bool = False
+    ) -> list[ShareRecord]:
+        """Take shares out and put others in or in the place of those of their names, all or none; return all there are.
+
+        Raises RequestError `share-not-found` for one that is to be removed and is not there. When it is a rehearsal
+        nothing is changed, and fsids that would have been made are others the next time.
+        """
+        found: list[ShareRecord] = []
+        with suppress(_Rehearsed), self._file.changing():
+            for name in removed:
+                self._share(name)
+                self._db.execute("DELETE FROM shares WHERE name = ?", (name,))
+            for put in puts:
+                self._put(put)
+            found = [_record(*row) for row in self._db.execute(f"{_SELECT} ORDER BY shares.name")]
+            if rehearse:
+                raise _Rehearsed
+        return found
+
+    def _put(self, put: Put) -> None:
+        share, now = put.share, time.time()
+        row = self._db.execute(f"{_SELECT} WHERE shares.name = ?", (share.name,)).fetchone()
+        old = _record(*row) if row else None
+        if old is not None and old.share.source == share.source:
+            identity = old.identity
+        elif put.backing is None:
+            raise ValueError("nothing is known of the new source")
+        else:
+            identity = self._identity(share, put.backing, now)
+        # Not INSERT OR REPLACE, which would be a removal in between and a row at another place.
+        self._db.execute(
+            "INSERT INTO shares (name, fsid, document, created, changed, owner) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET fsid = excluded.fsid, document = excluded.document, "
+            "changed = excluded.changed, owner = excluded.owner",
+            (share.name, str(identity.fsid), share.model_dump_json(), old.created if old else now, now, put.owner),
+        )
+
     def add(self, share: Share, backing: Backing) -> ShareRecord:
         """Store a new share, whose source was found to be this; raises RequestError `share-exists`."""
-        now = time.time()
-        with self._file.changing():
-            self._check_free(share.name)
-            identity = self._identity(share, backing, now)
-            row = (share.name, str(identity.fsid), share.model_dump_json(), now, now)
-            self._db.execute("INSERT INTO shares VALUES (?, ?, ?, ?, ?)", row)
-        return ShareRecord(share, identity, now, now)
+        self.check_free(share.name)
+        self.change([Put(share, backing)])
+        return self.share(share.name)
 
     def replace(self, share: Share, backing: Backing | None = None) -> ShareRecord:
         """Put a share in the place of the one of its name; raises RequestError `share-not-found`.
 
         `backing` is what a new source is; without a new source the share stays what it is to its clients.
         """
-        now = time.time()
-        with self._file.changing():
-            old = self._share(share.name)
-            identity = old.identity
-            if share.source != old.share.source:
-                if backing is None:
-                    raise ValueError("nothing is known of the new source")
-                identity = self._identity(share, backing, now)
-            self._db.execute(
-                "UPDATE shares SET fsid = ?, document = ?, changed = ? WHERE name = ?",
-                (str(identity.fsid), share.model_dump_json(), now, share.name),
-            )
-        return ShareRecord(share, identity, old.created, now)
+        old = self.share(share.name)
+        self.change([Put(share, backing, old.owner)])
+        return self.share(share.name)
 
     def accept(self, name: str, backing: Backing) -> ShareRecord:
         """Have a share be about what its source is now; raises RequestError `share-not-found`.
@@ -195,9 +243,8 @@ class Store:
 
     def remove(self, name: str) -> ShareRecord:
         """Take a share out; its identity stays reserved. Raises RequestError `share-not-found`."""
-        with self._file.changing():
-            record = self._share(name)
-            self._db.execute("DELETE FROM shares WHERE name = ?", (name,))
+        record = self.share(name)
+        self.change([], [name])
         return record
 
     def rotate_key(self, name: str) -> ShareRecord:
@@ -244,8 +291,8 @@ class Store:
         return made
 
 
-def _record(document: str, created: float, changed: float, *identity: Any) -> ShareRecord:
-    return ShareRecord(Share.model_validate_json(document), _identity(*identity), created, changed)
+def _record(document: str, created: float, changed: float, owner: Owner, *identity: Any) -> ShareRecord:
+    return ShareRecord(Share.model_validate_json(document), _identity(*identity), created, changed, owner)
 
 
 def _identity(fsid: str, codec: str, key: bytes, source_id: str | None) -> Identity:

@@ -6,8 +6,12 @@ renderer escapes it all the same.
 
 from appliance.model.changes import ShareChanges
 from appliance.model.clients import Client
+from appliance.model.config import Config, ConfigFile, Owner
 from appliance.model.faults import fault
 from appliance.model.paths import overlap
 from appliance.model.shares import NAME_PATTERN, Share, ShareName, Workers
 
-__all__ = ["NAME_PATTERN", "Client", "Share", "ShareChanges", "ShareName", "Workers", "fault", "overlap"]
+__all__ = [
+    "NAME_PATTERN", "Client", "Config", "ConfigFile", "Owner", "Share", "ShareChanges", "ShareName", "Workers", "fault",
+    "overlap",
+]  # fmt: skip

@@ -1,8 +1,10 @@
-"""What a share must satisfy besides its own rules: beside the other shares, on this machine. Changes nothing."""
+"""What shares must satisfy besides their own rules: beside the other shares, on this machine. Changes nothing."""
 
 from __future__ import annotations
 
 import os
+import posixpath
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from appliance.errors import RequestError, SourceError
@@ -10,63 +12,73 @@ from appliance.fuse.source_id import Backing
 from appliance.model import Share, overlap
 from appliance.nfs import protection
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.store import ShareRecord
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.threads import in_thread
 
 
 class Admission:
-    """Says whether a share can be served as it is wanted."""
+    """Says whether shares can be served as they are wanted."""
 
-    def __init__(self, settings: Settings, store: Store, data_path: DataPath) -> None:
+    def __init__(self, settings: Settings, data_path: DataPath) -> None:
         self._settings = settings
-        self._store = store
         self._data_path = data_path
 
-    async def admit(self, share: Share, old: Share | None = None) -> Backing | None:
-        """Return what the share's source is, None if the source stays and is served.
+    async def admit(
+        self, wanted: Sequence[Share], removed: Collection[str], there: Mapping[str, ShareRecord]
+    ) -> dict[str, Backing]:
+        """Return what new sources were found to be, by share. Raises RequestError that names what cannot be."""
+        final = {name: record.share for name, record in there.items() if name not in removed}
+        final |= {share.name: share for share in wanted}
+        old = {share.name: there[share.name].share if share.name in there else None for share in wanted}
 
-        `old` is the share as it was. Raises RequestError that names the field which cannot be.
-        """
-        others = await self._others(share)
-        if old is None or share.export_path != old.export_path:
-            self._check_path(share, others)
-        if old is None or share.clients != old.clients:
-            await in_thread(lambda: protection.check(share.clients))
-        if old is not None and share.source == old.source and not (share.enabled and not old.enabled):
-            return None
-        return await in_thread(lambda: self._check_source(share, others))
+        def check() -> dict[str, Backing]:
+            for share in wanted:
+                before = old[share.name]
+                if before is None or share.clients != before.clients:
+                    protection.check(share.clients)
+            self._check_paths([share for share in wanted if _differ(share, old[share.name], "export_path")], final)
+            fresh = [share for share in wanted if _needs_proof(share, old[share.name])]
+            self._check_sources(fresh, final)
+            return {share.name: self._prove(share) for share in fresh}
 
-    async def prove(self, share: Share) -> Backing:
+        return await in_thread(check)
+
+    async def prove(self, name: str, there: Mapping[str, ShareRecord]) -> Backing:
         """Return what a share's source is now; raises RequestError if it cannot be served."""
-        others = await self._others(share)
-        return await in_thread(lambda: self._check_source(share, others))
+        final = {each: record.share for each, record in there.items()}
 
-    async def _others(self, share: Share) -> list[Share]:
-        return [record.share for record in await in_thread(self._store.shares) if record.share.name != share.name]
+        def check() -> Backing:
+            self._check_sources([final[name]], final)
+            return self._prove(final[name])
 
-    def _check_path(self, share: Share, others: list[Share]) -> None:
-        for other in others:
-            if overlap(share.export_path, other.export_path):
-                raise RequestError(
-                    f"nfs_path: {share.export_path} and {other.export_path}, where clients find {other.name}, contain "
-                    "one another",
-                    "choose paths that lie side by side",
-                    code="nfs-path-taken",
-                    field="nfs_path",
-                )
+        return await in_thread(check)
 
-    def _check_source(self, share: Share, others: list[Share]) -> Backing:
-        source = os.path.realpath(share.source)
-        self._check_reserved(source)
-        for other in others:
-            if overlap(source, os.path.realpath(other.source)):
-                raise RequestError(
-                    f"source: {share.source} and {other.source}, the source of {other.name}, contain one another",
-                    "share directories that lie side by side, or one directory only",
-                    code="source-overlaps",
-                    field="source",
-                )
+    def _check_paths(self, wanted: Sequence[Share], final: Mapping[str, Share]) -> None:
+        paths = {name: share.export_path for name, share in final.items()}
+        for name, other in _overlapping([share.name for share in wanted], paths):
+            raise RequestError(
+                f"nfs_path: {paths[name]} and {paths[other]}, where clients find {other}, contain one another",
+                "choose paths that lie side by side",
+                code="nfs-path-taken",
+                field="nfs_path",
+            )
+
+    def _check_sources(self, wanted: Sequence[Share], final: Mapping[str, Share]) -> None:
+        if not wanted:
+            return
+        real = {name: os.path.realpath(share.source) for name, share in final.items()}
+        for share in wanted:
+            self._check_reserved(real[share.name])
+        for name, other in _overlapping([share.name for share in wanted], real):
+            raise RequestError(
+                f"source: {final[name].source} and {final[other].source}, the source of {other}, contain one another",
+                "share directories that lie side by side, or one directory only",
+                code="source-overlaps",
+                field="source",
+            )
+
+    def _prove(self, share: Share) -> Backing:
         try:
             return self._data_path.prove(Path(share.source))
         except SourceError as error:
@@ -81,3 +93,32 @@ class Admission:
                     code="source-reserved",
                     field="source",
                 )
+
+
+def _needs_proof(share: Share, old: Share | None) -> bool:
+    return old is None or share.source != old.source or (share.enabled and not old.enabled)
+
+
+def _differ(share: Share, old: Share | None, attribute: str) -> bool:
+    return old is None or getattr(share, attribute) != getattr(old, attribute)
+
+
+def _overlapping(names: Collection[str], paths: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each of these names with another one whose path is the same, contains it or lies in it."""
+    owners: dict[str, list[str]] = {}
+    inside: dict[str, list[str]] = {}
+    for name, path in paths.items():
+        owners.setdefault(path, []).append(name)
+        for parent in _parents(path):
+            inside.setdefault(parent, []).append(name)
+    for name in names:
+        path = paths[name]
+        for place in (path, *_parents(path)):
+            yield from ((name, other) for other in owners.get(place, ()) if other != name)
+        yield from ((name, other) for other in inside.get(path, ()))
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (parent := posixpath.dirname(path)) != path:
+        yield parent
+        path = parent

@@ -6,18 +6,19 @@ from appliance.control import AcceptSource, CreateShare, DeleteShare, Request, R
 from appliance.control_access import MakeToken, RevokeToken
 from appliance.control_checks import CancelCheck, StartCheck
 from appliance.control_clients import ExpireClient
+from appliance.control_config import ApplyConfig
 from appliance.events import NewEvent
 
 
 def event_of(request: Request, by: str) -> NewEvent | None:
     """Return what to record of a request that was met; None if it has changed nothing. Never holds a secret."""
     match request:
-        case CreateShare(share=share):
+        case CreateShare(share=share, dry_run=False):
             return NewEvent("share-added", f"the share was added: {share.source}", share.name, by=by)
-        case UpdateShare(name=name, changes=changes):
+        case UpdateShare(name=name, changes=changes, dry_run=False):
             fields = ", ".join(sorted(changes.model_fields_set))
             return NewEvent("share-changed", f"the share was changed: {fields or 'nothing'}", name, by=by)
-        case DeleteShare(name=name):
+        case DeleteShare(name=name, dry_run=False):
             return NewEvent("share-removed", "the share was removed", name, by=by)
         case RotateKey(name=name):
             return NewEvent("key-rotated", "all handles given out before were made stale", name, by=by)
@@ -33,5 +34,7 @@ def event_of(request: Request, by: str) -> NewEvent | None:
             return NewEvent("token-revoked", f"the token {name} was revoked", by=by)
         case ExpireClient(number=number):
             return NewEvent("client-expired", f"the session of NFSv4 client {number} was ended", by=by)
+        case ApplyConfig(config=config, dry_run=False):
+            return NewEvent("config-applied", f"REST's shares were made these: {len(config.shares)}", by=by)
         case _:
             return None

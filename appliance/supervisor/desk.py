@@ -16,11 +16,13 @@ from appliance.control_checks import (
     StartCheck,
 )
 from appliance.control_clients import ExpireClient, GetClient, ListClients
+from appliance.control_config import ApplyConfig, GetConfig, GetConfigFile
 from appliance.errors import StateError
 from appliance.events import Events
 from appliance.logs import facts
 from appliance.supervisor.access import Access
 from appliance.supervisor.audit import event_of
+from appliance.supervisor.configuration import Configuration
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.numbers import Numbers
@@ -35,10 +37,11 @@ class Desk:
     """Answers every kind of request."""
 
     def __init__(
-        self, shares: Requests, checks: HandleChecks, decoding: Decoding, access: Access, sessions: Sessions,
-        numbers: Numbers, events: Events,
+        self, shares: Requests, configuration: Configuration, checks: HandleChecks, decoding: Decoding, access: Access,
+        sessions: Sessions, numbers: Numbers, events: Events,
     ) -> None:  # fmt: skip
         self._shares = shares
+        self._configuration = configuration
         self._checks = checks
         self._decoding = decoding
         self._access = access
@@ -81,5 +84,7 @@ class Desk:
                 return await self._access.answer(request)
             case ListClients() | GetClient() | ExpireClient():
                 return await self._sessions.answer(request)
+            case GetConfig() | GetConfigFile() | ApplyConfig():
+                return await self._configuration.answer(request)
             case _:
                 return await self._shares.answer(request)

@@ -22,8 +22,10 @@ from appliance.store import Store
 from appliance.supervisor import kernel_mounts, preconditions, state_dir
 from appliance.supervisor.access import Access
 from appliance.supervisor.canary import Canaries
+from appliance.supervisor.changes import Changes
 from appliance.supervisor.check_modes import CheckModes
 from appliance.supervisor.child import python
+from appliance.supervisor.configuration import Configuration
 from appliance.supervisor.control_server import ControlServer
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.desk import Desk
@@ -38,6 +40,7 @@ from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.sessions import Sessions
+from appliance.supervisor.shares_file import SharesFile
 from appliance.supervisor.source_watch import SourceWatch
 from appliance.supervisor.threads import in_thread
 from appliance.tokens import Tokens
@@ -93,12 +96,14 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         executor.adopt()
         reconciler = Reconciler(settings, store, executor)
         stack.push_async_callback(reconciler.shut_down)
-        requests = Requests(settings, store, executor, reconciler, nfs_side, data_path)
+        changes = Changes(settings, store, executor, reconciler, data_path)
+        requests = Requests(settings, store, executor, changes, nfs_side)
         database = Database(settings.database)
         stack.callback(database.close)
         results, events = CheckStore(database), Events(database)
         if store.restored:
             events.add("state-restored", f"the state database {store.restored}; it was restored from its copy")
+        file = SharesFile(settings, changes, events)
         modes = CheckModes(settings, executor, reconciler, nfs_side.server)
         checks = HandleChecks(settings, store, results, events, executor, modes)
         canaries = Canaries(settings, results, events, executor)
@@ -111,7 +116,8 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         sessions = Sessions(settings, store, executor, nfs_side.server)
         numbers = Numbers(executor, checks, sessions, nfs_side.server, nfs_side.restarts)
         decoding, access = Decoding(settings, store, executor), Access(Tokens(database))
-        desk = Desk(requests, checks, decoding, access, sessions, numbers, events)
+        configuration = Configuration(changes, file)
+        desk = Desk(requests, configuration, checks, decoding, access, sessions, numbers, events)
         control = ControlServer(settings.control_socket, {0, os.getuid(), api_user.pw_uid}, desk.answer)
         stack.push_async_callback(control.stop)
         await control.start(api_user.pw_gid)
@@ -120,6 +126,7 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         stack.push_async_callback(api.stop)
         # The API has no part in the shares' coming up, nor they in its.
         starting = _background(stack, api.start(patient=first.again))
+        await file.look()
         if first.again:
             await reconciler.attempt()  # what is served goes on, whatever fails beside it
         else:
@@ -131,6 +138,7 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         _endless(stack, checks.run(), "handle checks")
         _endless(stack, canaries.run(), "canaries")
         _endless(stack, SourceWatch(executor, events, settings.source_roots, reconciler.wake).run(), "watch of sources")
+        _endless(stack, file.run(), "watch over the file with shares")
         await reconciler.run()
 
 

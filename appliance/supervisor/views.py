@@ -21,6 +21,8 @@ async def view(settings: Settings, executor: Executor, record: ShareRecord) -> S
     paths = NfsPaths(v4=share.export_path, v3=version_3)
     return ShareView(
         **{name: getattr(share, name) for name in type(share).model_fields},
+        owner=record.owner,
+        revision=record.revision,
         fsid=record.identity.fsid,
         nfs_paths=paths,
         state=await state(executor, record),

@@ -20,7 +20,9 @@ from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor.access import Access
 from appliance.supervisor.canary import Canaries
+from appliance.supervisor.changes import Changes
 from appliance.supervisor.check_modes import CheckModes
+from appliance.supervisor.configuration import Configuration
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.desk import Desk
 from appliance.supervisor.executor import Executor
@@ -30,6 +32,7 @@ from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.sessions import Sessions
+from appliance.supervisor.shares_file import SharesFile
 from appliance.supervisor.source_watch import SourceWatch
 from appliance.tokens import Tokens
 from tests.support.played_nfs import PlayedServer, PlayedSide
@@ -56,17 +59,20 @@ class Appliance:
         data_path = FuseDataPath(NoFdStore(), {})
         self.executor = Executor(self.settings, self.server, data_path, lambda: self.reconciler.wake())
         self.reconciler = Reconciler(self.settings, self.store, self.executor)
-        requests = Requests(
-            self.settings, self.store, self.executor, self.reconciler, PlayedSide(self.server), data_path
-        )
+        self.changes = Changes(self.settings, self.store, self.executor, self.reconciler, data_path)
+        requests = Requests(self.settings, self.store, self.executor, self.changes, PlayedSide(self.server))
         modes = CheckModes(self.settings, self.executor, self.reconciler, self.server)
         self.checks = HandleChecks(self.settings, self.store, self.results, self.events, self.executor, modes)
         self.canaries = Canaries(self.settings, self.results, self.events, self.executor)
         self.sources = SourceWatch(self.executor, self.events, (), self.reconciler.wake)
         decoding = Decoding(self.settings, self.store, self.executor)
+        configuration = Configuration(self.changes, SharesFile(self.settings, self.changes, self.events))
         sessions = Sessions(self.settings, self.store, self.executor, self.server)
         numbers = Numbers(self.executor, self.checks, sessions, self.server, lambda: {"api": 1})
-        self.desk = Desk(requests, self.checks, decoding, Access(Tokens(self.database)), sessions, numbers, self.events)
+        access = Access(Tokens(self.database))
+        self.desk = Desk(
+            requests, configuration, self.checks, decoding, access, sessions, numbers, self.events
+        )
 
         async def let_go(share: str) -> None:
             await self.canaries.let_go(share)

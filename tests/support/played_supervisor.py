@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -57,11 +58,22 @@ from appliance.control_checks import (
     StartCheck,
 )
 from appliance.control_clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
+from appliance.control_config import (
+    ApplyConfig,
+    ConfigFileReply,
+    ConfigReply,
+    FileStatus,
+    GetConfig,
+    GetConfigFile,
+    PreviewReply,
+)
 from appliance.errors import RequestError
 from appliance.events import Event
 from appliance.handles import DecodedHandle, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth
-from appliance.model import Share
+from appliance.model import Config, Share
 from appliance.nfs_clients import ClientState, Held, NfsClient, NfsClientReport
+from appliance.previews import Preview, ShareChange
+from appliance.supervisor.changes import check_match
 from appliance.supervisor.control_server import ControlServer
 from appliance.tokens import PREFIX, NewToken, Principal, Role, Token, digest
 
@@ -73,6 +85,13 @@ FINDING = HandleFinding(
     outcome=Outcome.DRIFT, drift=Drift.NODE_REUSED, reason="opens inode 8", path="d/f", path_now=None, inode=7,
     type=0o100000, handle="00", native="01", taken=1.0,
 )  # fmt: skip
+PREVIEW = Preview(
+    shares=(ShareChange(name="a", change="change", fields=("sync",)),),
+    steps=("export",),
+    exports_removed=("/exports/a 10.0.0.0/8(ro,sync)",),
+    exports_added=("/exports/a 10.0.0.0/8(ro,async)",),
+)
+FILE = FileStatus(path="/etc/holdfast/shares.yaml", state="absent", owns="listed", shares=(), since=1.0)
 
 CLIENT = NfsClient(
     number=1, address="192.0.2.7:862", name="Linux NFSv4.2 desk", minor_version=2, status="confirmed",
@@ -117,20 +136,34 @@ class Supervisor:
                 return SharesReply(shares=tuple(map(view, self.shares.values())))
             case GetShare(name=name):
                 return ShareReply(share=view(self._find(name)))
+            case CreateShare(dry_run=True) | UpdateShare(dry_run=True) | DeleteShare(dry_run=True):
+                return self.rehearse(request)
             case CreateShare(share=share):
                 if share.name in self.shares:
                     raise RequestError("it is there", "other name", code="share-exists", field="name")
                 self.shares[share.name] = share
                 return ShareReply(share=view(share))
-            case UpdateShare(name=name, changes=changes):
+            case UpdateShare(name=name, changes=changes, match=match):
+                check_match(match, revision(self._find(name)), name)
                 self.shares[name] = changes.apply(self._find(name))
                 return ShareReply(share=view(self.shares[name]))
-            case DeleteShare(name=name):
-                self._find(name)
+            case DeleteShare(name=name, match=match):
+                check_match(match, revision(self._find(name)), name)
                 del self.shares[name]
                 return Done()
-            case RotateKey(name=name) | AcceptSource(name=name):
+            case RotateKey(name=name, match=match) | AcceptSource(name=name, match=match):
+                check_match(match, revision(self._find(name)), name)
                 return ShareReply(share=view(self._find(name)))
+            case GetConfig():
+                return ConfigReply(config=Config(shares=tuple(self.shares.values())), revision=self.revision)
+            case GetConfigFile():
+                return ConfigFileReply(status=FILE)
+            case ApplyConfig(config=config, match=match, dry_run=dry_run):
+                check_match(match, self.revision, "the configuration")
+                if dry_run:
+                    return PreviewReply(preview=PREVIEW)
+                self.shares = {share.name: share for share in config.shares}
+                return Done()
             case GetReadiness():
                 readiness = Readiness(
                     ready=self.ready, nfs=True, shares_enabled=1, shares_ready=1, problems=("secret reason",)
@@ -138,6 +171,20 @@ class Supervisor:
                 return ReadinessReply(readiness=readiness)
             case _:
                 return self.checks(request)
+
+    @property
+    def revision(self) -> str:
+        return "".join(map(revision, self.shares.values())) or "empty"
+
+    def rehearse(self, request: CreateShare | UpdateShare | DeleteShare) -> Reply:
+        if isinstance(request, CreateShare):
+            if request.share.name in self.shares:
+                raise RequestError("it is there", "other name", code="share-exists", field="name")
+        else:
+            check_match(request.match, revision(self._find(request.name)), request.name)
+            if isinstance(request, UpdateShare):
+                request.changes.apply(self._find(request.name))
+        return PreviewReply(preview=PREVIEW)
 
     def access(self, request: AccessRequest) -> Reply:
         match request:
@@ -205,9 +252,15 @@ class Supervisor:
         return self.shares[name]
 
 
+def revision(share: Share) -> str:
+    return hashlib.blake2b(share.model_dump_json().encode(), digest_size=8).hexdigest()
+
+
 def view(share: Share) -> ShareView:
     return ShareView(
         **{name: getattr(share, name) for name in type(share).model_fields},
+        owner="api",
+        revision=revision(share),
         fsid=UUID(int=7),
         nfs_paths=NfsPaths(v4=f"/{share.name}", v3=None),
         state=ShareState(status="ok"),

@@ -57,7 +57,8 @@ def test_a_share_from_its_making_to_its_end(client: TestClient) -> None:
     assert client.get("/v1/shares").json() == {"shares": [made.json()]}
     changed = client.patch("/v1/shares/a", json={"workers": 4})
     assert changed.status_code == 200
-    assert changed.json() == {**made.json(), "workers": 4}
+    assert changed.json() == {**made.json(), "workers": 4, "revision": changed.json()["revision"]}
+    assert changed.json()["revision"] != made.json()["revision"]
     assert client.patch("/v1/shares/a", json={"workers": None}).json() == made.json()
     rotated = client.post("/v1/shares/a/rotate-key")
     assert (rotated.status_code, rotated.json()) == (200, made.json())
@@ -147,6 +148,9 @@ ROUTES = [
     ("GET", "/v1/shares/a/handle-checks/1"),
     ("DELETE", "/v1/shares/a/handle-checks/1"),
     ("POST", "/v1/handles/decode"),
+    ("GET", "/v1/config"),
+    ("PUT", "/v1/config"),
+    ("GET", "/v1/config/file"),
     ("GET", "/v1/events"),
     ("GET", "/metrics"),
     ("GET", "/v1/tokens"),

@@ -43,6 +43,7 @@ ADMIN = {
     ("DELETE", "/v1/shares/a"),
     ("POST", "/v1/shares/a/rotate-key"),
     ("POST", "/v1/shares/a/accept-source"),
+    ("PUT", "/v1/config"),
     ("GET", "/v1/tokens"),
     ("POST", "/v1/tokens"),
     ("DELETE", "/v1/tokens/a"),

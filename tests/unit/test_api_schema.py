@@ -26,8 +26,11 @@ APP = create_app(
 CONFIG = schemathesis.Config.from_dict(
     {
         "headers": {"Authorization": f"Bearer {TOKEN}"},
-        # 422 is the documented answer to what breaks a rule that JSON Schema has no words for.
-        "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "401", "404", "409", "422"]}},
+        # 422 is the documented answer to what breaks a rule that JSON Schema has no words for; 412 and 428 to a
+        # revision that is another or not said.
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["2xx", "401", "404", "409", "412", "422", "428"]}
+        },
     }
 )
 schema = schemathesis.openapi.from_asgi("/openapi.json", APP, config=CONFIG)

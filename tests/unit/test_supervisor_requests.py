@@ -31,6 +31,7 @@ from appliance.nfs import protection
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor import mountinfo
+from appliance.supervisor.changes import Changes
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
@@ -55,9 +56,8 @@ class Appliance:
         self.store = Store(self.settings.database)
         self.executor = Executor(self.settings, self.server, self.path, lambda: self.reconciler.wake())
         self.reconciler = Reconciler(self.settings, self.store, self.executor)
-        self.requests = Requests(
-            self.settings, self.store, self.executor, self.reconciler, PlayedSide(self.server), self.path
-        )
+        self.changes = Changes(self.settings, self.store, self.executor, self.reconciler, self.path)
+        self.requests = Requests(self.settings, self.store, self.executor, self.changes, PlayedSide(self.server))
 
     def share(self, name: str = "a", source: str = "", **more: object) -> Share:
         source = source or str(self.sources / name)
