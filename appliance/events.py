@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from appliance.database import Database
+from appliance.errors import StateError
 from appliance.frozen import Frozen
+from appliance.logs import facts
 
 SCHEMA = (
     """CREATE TABLE events (
@@ -27,6 +29,7 @@ SCHEMA = (
 # Since schema version 3. What happened of itself was asked for by nobody.
 SCHEMA_ASKER = ("ALTER TABLE events ADD COLUMN asker TEXT NOT NULL DEFAULT ''",)
 
+_LOG = facts(__name__)
 KEPT = 10_000
 
 Data = Mapping[str, str | int | float | bool | None]
@@ -66,8 +69,11 @@ class Events:
         self._database = database
 
     def add(self, kind: str, message: str, share: str | None = None, data: Data | None = None) -> None:
-        """Record an event that nobody asked for. Raises StateError."""
-        self.record(NewEvent(kind, message, share, data or {}))
+        """Record an event that nobody asked for; what a state volume without room does not take is only logged."""
+        try:
+            self.record(NewEvent(kind, message, share, data or {}))
+        except StateError as error:  # it has happened all the same, and whoever tells it goes on
+            _LOG.error("an event cannot be recorded", event=kind, share=share, reason=error.message)
 
     def record(self, event: NewEvent) -> None:
         """Record an event. Raises StateError."""

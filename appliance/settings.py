@@ -76,6 +76,19 @@ class Settings(BaseSettings):
     workers: int = Field(
         default=2, ge=1, le=64, description="Worker processes of a share that does not say its own number."
     )
+    most_workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Worker processes that a share may have while some of them wait for storage that does not answer; "
+        "0: four times as many as otherwise.",
+    )
+    slow_after: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="Seconds at one request after which a share's state says that its storage is slow.",
+    )
     descriptors: int = Field(
         default=1024,
         ge=16,

@@ -200,7 +200,14 @@ class Executor:
 
     def _share(self, wanted: Wanted) -> ServedShare:
         table = self._settings.state_dir / "tables" / f"{wanted.identity.fsid}.db"
-        options = PoolOptions(descriptors=self._settings.descriptors, table=str(table), durable=True)
+        settings = self._settings
+        options = PoolOptions(
+            most_workers=settings.most_workers,
+            slow_after=settings.slow_after,
+            descriptors=settings.descriptors,
+            table=str(table),
+            durable=True,
+        )
         return ServedShare(wanted, options, self._lost)
 
     async def _open(self, wanted: Wanted) -> None:

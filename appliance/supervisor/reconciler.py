@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection
+from dataclasses import replace
 
 from appliance.errors import HoldfastError, MountError, StateError
 from appliance.logs import facts
@@ -113,8 +114,11 @@ class Reconciler:
         found = await self._executor.identify(record)
         if found is None:
             return record
-        await in_thread(lambda: self._store.learn(record.share.name, found))
-        return await in_thread(lambda: self._store.share(record.share.name))
+        try:
+            await in_thread(lambda: self._store.learn(record.share.name, found))
+        except HoldfastError as error:  # next time; it is served meanwhile
+            _LOG.error("what a source is cannot be kept", share=record.share.name, reason=error.message)
+        return replace(record, identity=replace(record.identity, source_id=found))
 
     def _desired(self, records: list[ShareRecord]) -> Desired:
         """Return what the store asks for, as far as the sources are there."""

@@ -41,7 +41,7 @@ from tests.support.played_nfs import PlayedServer, PlayedSide
 class Appliance:
     """A supervisor with one share or more, its checks and canaries."""
 
-    def __init__(self, directory: Path, **settings: float) -> None:
+    def __init__(self, directory: Path, **settings: object) -> None:
         for name in ("state", "run", "exports"):
             (directory / name).mkdir(parents=True, exist_ok=True)
         (directory / "state" / "tables").mkdir(exist_ok=True)
@@ -100,7 +100,7 @@ class Appliance:
 
 
 @asynccontextmanager
-async def running(directory: Path, **settings: float) -> AsyncIterator[Appliance]:
+async def running(directory: Path, **settings: object) -> AsyncIterator[Appliance]:
     """Run such a supervisor for the time of the block, and take it down in order."""
     appliance = Appliance(directory, **settings)
     parts = (appliance.checks, appliance.canaries, appliance.sources, appliance.reconciler)
