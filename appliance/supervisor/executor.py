@@ -104,12 +104,21 @@ class Executor:
             writes_lost=self._writes_lost,
         )
 
-    async def in_force(self, record: ShareRecord) -> bool:
-        """Whether a share is mounted and exported to its clients, as the kernel's and exportfs's tables have it."""
-        path = self._settings.mountpoint(record.share.export_path)
-        wanted = pairs_of(path, record.share.clients)
-        seen = await in_thread(lambda: mountinfo.mounted(path, FILESYSTEM_TYPE))
-        return seen and wanted <= self._server.exported().pairs
+    async def in_force(self, records: Sequence[ShareRecord]) -> set[str]:
+        """Return which shares are mounted and exported to their clients, as kernel and exportfs have it.
+
+        Both tables are read once, however many shares there are: each has a line or more for every share.
+        """
+        root = self._settings.exports_dir
+        seen = {mount.path: mount.kind for mount in await in_thread(lambda: mountinfo.below(root))}
+        pairs = self._server.exported().pairs
+        paths = {record.share.name: self._settings.mountpoint(record.share.export_path) for record in records}
+        return {
+            record.share.name
+            for record in records
+            if seen.get(path := paths[record.share.name]) == FILESYSTEM_TYPE
+            and pairs_of(path, record.share.clients) <= pairs
+        }
 
     async def execute(self, actions: Sequence[Action]) -> None:
         """Carry the plan out. A share's failure is remembered and the rest goes on; the NFS server's is raised.

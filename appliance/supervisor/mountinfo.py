@@ -68,12 +68,6 @@ def at(path: Path, mountinfo: Path = MOUNTINFO) -> Mount | None:
     return next((mount for mount in reversed(_read(mountinfo)) if mount.path == path), None)
 
 
-def mounted(path: Path, kind: str, mountinfo: Path = MOUNTINFO) -> bool:
-    """Whether a filesystem of this type is what is seen at `path`."""
-    seen = at(path, mountinfo)
-    return seen is not None and seen.kind == kind
-
-
 def device(path: Path, mountinfo: Path = MOUNTINFO) -> tuple[int, int] | None:
     """Return major and minor number of the filesystem that is seen at `path`, None if none is mounted there."""
     seen = at(path, mountinfo)

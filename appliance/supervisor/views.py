@@ -60,10 +60,11 @@ async def readiness(executor: Executor, records: list[ShareRecord], nfs_problems
     problems = list(nfs_problems)
     if fault := executor.faults.get(NFS):
         problems.append(fault.error.message)
+    in_force = await executor.in_force(enabled)
     ready = 0
     for record, found in zip(enabled, await asyncio.gather(*(state(executor, each) for each in enabled)), strict=True):
         # A share that has lost a worker is degraded, but served while the worker is replaced.
-        if found.status in ("ok", "degraded") and await executor.in_force(record):
+        if found.status in ("ok", "degraded") and record.share.name in in_force:
             ready += 1
         else:
             problems.append(f"share {record.share.name}: {found.reason or 'not mounted and exported'}")

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from appliance.check_store import CheckStore
 from appliance.control import CreateShare
@@ -23,6 +24,7 @@ from appliance.supervisor.canary import Canaries
 from appliance.supervisor.changes import Changes
 from appliance.supervisor.check_modes import CheckModes
 from appliance.supervisor.configuration import Configuration
+from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.desk import Desk
 from appliance.supervisor.executor import Executor
@@ -41,7 +43,15 @@ from tests.support.played_nfs import PlayedServer, PlayedSide
 class Appliance:
     """A supervisor with one share or more, its checks and canaries."""
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        data_path: DataPath | None = None,
+        server: type[PlayedServer] = PlayedServer,
+        **settings: object,
+    ) -> None:
+        """The data path is the real one unless given."""
         for name in ("state", "run", "exports"):
             (directory / name).mkdir(parents=True, exist_ok=True)
         (directory / "state" / "tables").mkdir(exist_ok=True)
@@ -52,11 +62,11 @@ class Appliance:
                 "canary_interval": 0, "check_samples": 200, **settings,
             }
         )
-        self.server = PlayedServer(self.settings)
+        self.server = server(self.settings)
         self.store = Store(self.settings.database)
         self.database = Database(self.settings.database)
         self.results, self.events = CheckStore(self.database), Events(self.database)
-        data_path = FuseDataPath(NoFdStore(), {})
+        data_path = data_path or FuseDataPath(NoFdStore(), {})
         self.executor = Executor(self.settings, self.server, data_path, lambda: self.reconciler.wake())
         self.reconciler = Reconciler(self.settings, self.store, self.executor)
         self.changes = Changes(self.settings, self.store, self.executor, self.reconciler, data_path)
@@ -66,7 +76,8 @@ class Appliance:
         self.canaries = Canaries(self.settings, self.results, self.events, self.executor)
         self.sources = SourceWatch(self.executor, self.events, (), self.reconciler.wake)
         decoding = Decoding(self.settings, self.store, self.executor)
-        configuration = Configuration(self.changes, SharesFile(self.settings, self.changes, self.events))
+        self.file = SharesFile(self.settings, self.changes, self.events)
+        configuration = Configuration(self.changes, self.file)
         sessions = Sessions(self.settings, self.store, self.executor, self.server)
         numbers = Numbers(self.executor, self.checks, sessions, self.server, lambda: {"api": 1})
         access = Access(Tokens(self.database))
@@ -100,7 +111,7 @@ class Appliance:
 
 
 @asynccontextmanager
-async def running(directory: Path, **settings: object) -> AsyncIterator[Appliance]:
+async def running(directory: Path, **settings: Any) -> AsyncIterator[Appliance]:
     """Run such a supervisor for the time of the block, and take it down in order."""
     appliance = Appliance(directory, **settings)
     parts = (appliance.checks, appliance.canaries, appliance.sources, appliance.reconciler)

@@ -20,7 +20,7 @@ from appliance.errors import (
 )
 from appliance.settings import Settings
 from appliance.supervisor import preconditions, state_dir
-from appliance.supervisor.mountinfo import Mount, below, mounted, parse
+from appliance.supervisor.mountinfo import Mount, at, below, parse
 
 # Captured in a container; the last line is a path with a space, a tab and a backslash.
 MOUNTINFO = r"""
@@ -47,9 +47,10 @@ def test_mountinfo() -> None:
 
 def test_mounts_below_a_directory(mountinfo: Path) -> None:
     assert [mount.path.name for mount in below(Path("/exports"), mountinfo)] == ["share", "a b\t\\"]
-    assert mounted(Path("/exports/share"), "fuse.holdfast", mountinfo)
-    assert not mounted(Path("/exports/share"), "ext4", mountinfo)
-    assert not mounted(Path("/exports/other"), "fuse.holdfast", mountinfo)
+    seen = at(Path("/exports/share"), mountinfo)
+    assert seen is not None
+    assert seen.kind == "fuse.holdfast"
+    assert at(Path("/exports/other"), mountinfo) is None
 
 
 def test_mounts_with_any_bytes_in_their_names_confuse_nobody(tmp_path: Path) -> None:
@@ -57,7 +58,9 @@ def test_mounts_with_any_bytes_in_their_names_confuse_nobody(tmp_path: Path) -> 
     odd = b"/srv/\xff\xc2\xa0\x0c\r\xe2\x80\xa8x"
     path.write_bytes(b"600 521 0:70 / " + odd + b" rw - ext4 /dev/\xff rw\n" + MOUNTINFO.encode())
     assert [os.fsencode(mount.path) for mount in below(Path("/srv"), path)] == [odd]
-    assert mounted(Path("/exports"), "tmpfs", path)
+    seen = at(Path("/exports"), path)
+    assert seen is not None
+    assert seen.kind == "tmpfs"
 
 
 def test_a_token_is_made_once_and_guarded(tmp_path: Path) -> None:

@@ -86,7 +86,6 @@ async def running(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     monkeypatch.setattr(
         mountinfo, "below", lambda _: [mountinfo.Mount(path, "fuse.holdfast", path.name) for path in mounts]
     )
-    monkeypatch.setattr(mountinfo, "mounted", lambda path, _: path in mounts)
     try:
         await appliance.reconciler.reconcile()
         yield appliance
