@@ -23,6 +23,10 @@ RUN apt-get update \
         -r requirements.lock --wheel-dir wheels \
     && python3 -m venv --without-pip /opt/holdfast \
     && tools/bin/pip --python /opt/holdfast/bin/python install --no-cache-dir --no-index --no-deps wheels/*.whl
+# Our own extension of pyfuse3, for FUSE passthrough.
+COPY appliance/fuse/native native
+RUN CFLAGS="-O2 -g0" tools/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir native ./native \
+    && tools/bin/pip --python /opt/holdfast/bin/python install --no-cache-dir --no-index --no-deps native/*.whl
 
 
 FROM system

@@ -2,10 +2,11 @@
 #   make up                              the appliance, running, with a share that was tried      make down  ends it
 #   make test                            everything that can be tested                            make venv  .venv alone
 #   make bench-inodes                     cost of inodes up to a million, to results/ (docs/benchmarks.md)
+#   make kills                            a thousand workers killed with files open
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run soak bench-inodes venv clean
+.PHONY: up down test image lock shell vm-run soak kills bench-inodes venv clean
 
 venv:
 	@deploy/bootstrap
@@ -23,6 +24,9 @@ bench-inodes: venv
 # Half an hour of random faults under the load of two NFS clients.
 soak:
 	@$(MAKE) --no-print-directory vm-run SCRIPT=tests/vm/inside/soak.sh FILES=tests/vm/inside
+
+kills: venv
+	@.venv/bin/pytest -q tests/fuse/test_passthrough.py -k killed --require fuse --kills 1000
 
 # Caches and .venv; what is running stays.
 clean:

@@ -44,6 +44,15 @@ class HandleTable(Frozen):
     bytes: int = Field(description="Size of the table on the state volume, in bytes.")
 
 
+class DataPathView(Frozen):
+    """Who reads and writes the share's files: the kernel itself (FUSE passthrough), or the workers."""
+
+    passthrough: bool = Field(description="Whether the kernel does, for every file that it can.")
+    reason: str = Field(description="Why the workers do, or for which files; empty if the kernel does for all.")
+    open_files: int = Field(description="Files that NFS clients or programs have open; counted under passthrough only.")
+    backing_ids: int = Field(description="Open inodes that the kernel reads and writes itself.")
+
+
 class ShareState(Frozen):
     """How a share is doing."""
 
@@ -61,6 +70,9 @@ class ShareState(Frozen):
     )
     recoveries: int = Field(default=0, description="Times that service was restored after a death.")
     last_recovery_ms: float | None = Field(default=None, description="How long the last recovery took, in ms.")
+    data_path: DataPathView | None = Field(
+        default=None, description="Who reads and writes the share's files; null until the workers have told."
+    )
     handle_table: HandleTable | None = Field(
         default=None, description="The share's table of handles; null for a filesystem that needs none."
     )

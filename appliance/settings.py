@@ -89,6 +89,10 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds at one request after which a share's state says that its storage is slow.",
     )
+    passthrough: bool = Field(
+        default=False,
+        description="Have the kernel read and write files itself where it can. A mounted share stays as it is.",
+    )
     descriptors: int = Field(
         default=1024,
         ge=16,

@@ -24,8 +24,9 @@ from deploy.paths import CHECKOUT
 SUITE = "trixie"
 BASE_NAME = f"docker.io/library/debian:{SUITE}-slim"
 IMAGE_NAME = "holdfast:latest"  # as in compose.yaml
-PACKAGES = ("Dockerfile", ".dockerignore", "requirements.lock", "requirements-build.lock")
-CONTEXT = (*PACKAGES, "appliance", "api")
+_RECIPE = ("Dockerfile", ".dockerignore", "requirements.lock", "requirements-build.lock")
+PACKAGES = (*_RECIPE, "appliance/fuse/native")  # what is compiled
+CONTEXT = (*_RECIPE, "appliance", "api")
 SLIM = tuple(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info", "lintian"))
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 LENT_HOME = "/root"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
+from tests.support.daemon import PYTHON
 from tests.support.filesystems import KINDS
 from tests.support.tiers import OBSTACLES
 
@@ -29,6 +30,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="KIND,...",
         help=f"what the FUSE tier is run on: all, or some of {', '.join(KINDS)} (default: ext4)",
     )
+    parser.addoption(
+        "--daemon-python",
+        metavar="PROGRAM",
+        help="what runs the daemons of the FUSE tier instead of this Python, such as one with another libfuse",
+    )
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=50,
+        metavar="NUMBER",
+        help="how many workers tests/fuse/test_passthrough.py kills with files open (default: 50)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if program := config.getoption("--daemon-python"):
+        PYTHON[0] = program
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

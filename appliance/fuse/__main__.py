@@ -50,6 +50,7 @@ def main() -> int:
         workers=arguments.workers,
         most_workers=arguments.most_workers,
         slow_after=arguments.slow_after,
+        passthrough=arguments.passthrough,
         entry_timeout=arguments.timeout,
         attr_timeout=arguments.timeout,
         durable=arguments.durable,
@@ -94,6 +95,12 @@ def _parse() -> argparse.Namespace:
         "--durable",
         action="store_true",
         help="have changes of names and attributes on storage before they are answered, as in the appliance",
+    )
+    parser.add_argument(
+        "--no-passthrough",
+        dest="passthrough",
+        action="store_false",
+        help="read and write in a worker also where the kernel could do it itself",
     )
     parser.add_argument("--verbose", action="store_true", help="log each death and recovery")
     parser.add_argument("--pool-module", default="appliance.fuse.pool", help=argparse.SUPPRESS)  # for tests of failures

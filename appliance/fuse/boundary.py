@@ -6,6 +6,7 @@ OSError becomes FUSEError with the same number, and anything else, which is a bu
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 from collections.abc import Callable, Coroutine
@@ -20,6 +21,7 @@ from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 log = logging.getLogger(__name__)
 
 _PREFIX = "op_"
+_BY_HANDLE = ("read", "write", "flush", "release", "fsync")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -55,6 +57,10 @@ class Boundary(pyfuse3.Operations):
         self.wait_for_drain = wait_for_drain
         self.wait_for_room = wait_for_room
 
+    def opened_node(self, handle: int) -> int:
+        """Return the node id of an open file. Raises OSError if it is not open."""
+        raise NotImplementedError
+
     async def forget(self, inode_list: object) -> None:
         """Nothing is remembered of an inode, so there is nothing to forget."""
 
@@ -75,10 +81,14 @@ class Boundary(pyfuse3.Operations):
 
 
 def _guard(number: int, verb: str, operation: Callable[..., Any]) -> Callable[..., Coroutine[None, None, Any]]:
+    by_handle = verb in _BY_HANDLE
     which = 1 if verb == "link" else 0  # the directory that is changed, as in the other requests
 
     async def handler(self: Boundary, *arguments: Any) -> Any:
         node = arguments[which]
+        if by_handle:
+            with contextlib.suppress(OSError):  # the operation says what becomes of that
+                node = self.opened_node(node)
         self.begin(number, node if isinstance(node, int) else 0)
         meter, began = self._slot.meter, now()
         try:

@@ -1,6 +1,6 @@
 """The FUSE operations: what pyfuse3 calls, one verb each, in terms of the source's inodes.
 
-A file handle (`fh`) is the node id: there is no open-file table, so any worker can serve any request.
+Any worker can serve any request: what a file handle (`fh`) is depends on who reads and writes, see file_handles.
 The kernel has checked permissions before it asks (default_permissions), so files are opened with our own rights.
 """
 
@@ -18,11 +18,10 @@ from appliance.fuse.boundary import Boundary
 from appliance.fuse.changes import Changes
 from appliance.fuse.directories import read_directory
 from appliance.fuse.durability import Durability
+from appliance.fuse.file_handles import NOBODY, FileHandles
 from appliance.fuse.inodes import Entry, Inodes
 from appliance.fuse.nodes import NodeId
 from appliance.linux.process import FileIdentity
-
-_NOBODY = 65534
 
 
 class Operations(Boundary):
@@ -39,6 +38,7 @@ class Operations(Boundary):
         durability: Durability,
         validity: attributes.Validity,
         identity: FileIdentity,
+        files: FileHandles,
     ) -> None:
         super().__init__()
         self._source = source
@@ -47,6 +47,11 @@ class Operations(Boundary):
         self._durability = durability
         self._validity = validity
         self._identity = identity
+        self._files = files
+
+    def opened_node(self, handle: int) -> NodeId:
+        """Return the inode of an open file."""
+        return self._files.node(handle)
 
     def _reply(self, entry: Entry) -> pyfuse3.EntryAttributes:
         return attributes.to_fuse(entry, self._validity)
@@ -181,7 +186,7 @@ class Operations(Boundary):
         descriptor = self._inodes.writing(node) if writable else self._inodes.reading(node)
         if flags & os.O_TRUNC:
             os.ftruncate(descriptor, 0)
-        return pyfuse3.FileInfo(fh=node, keep_cache=False)
+        return self._files.open(node, flags)
 
     def op_create(
         self, parent: NodeId, name: bytes, mode: int, flags: int, caller: pyfuse3.RequestContext
@@ -194,30 +199,35 @@ class Operations(Boundary):
             if flags & os.O_EXCL:
                 raise
             entry = self._inodes.child(parent, name)
-        return self.op_open(entry.node, flags, caller), self._made(parent, entry)
+        reply = self._made(parent, entry)
+        return self.op_open(entry.node, flags, caller), reply  # what is open must be told, so nothing comes after
 
-    def op_read(self, fh: NodeId, offset: int, size: int) -> bytes:
+    def op_read(self, fh: int, offset: int, size: int) -> bytes:
         """Read up to `size` bytes, fewer only at the end of the file."""
-        return os.pread(self._inodes.reading(fh), size, offset)
+        return os.pread(self._inodes.reading(self._files.node(fh)), size, offset)
 
-    def op_write(self, fh: NodeId, offset: int, data: bytes) -> int:
+    def op_write(self, fh: int, offset: int, data: bytes) -> int:
         """Write, and return how many bytes were taken. Not as root: the blocks reserved for root stay reserved."""
-        self._identity.assume(_NOBODY, _NOBODY, 0)
-        return os.pwrite(self._inodes.writing(fh), data, offset)
+        self._identity.assume(NOBODY, NOBODY, 0)
+        return os.pwrite(self._inodes.writing(self._files.node(fh)), data, offset)
 
-    def op_flush(self, _fh: NodeId) -> None:
+    def op_flush(self, _fh: int) -> None:
         """There is nothing to do at close(2); after this answer the kernel asks no more.
 
         It also keeps knfsd's shutdown, which closes files, from waiting for workers that are gone already.
         """
         raise pyfuse3.FUSEError(errno.ENOSYS)
 
-    def op_release(self, _fh: NodeId) -> None:
-        """Nothing was remembered at open."""
+    def op_release(self, fh: int) -> None:
+        """The last user of an open file has closed it."""
+        self._files.close(fh)
 
-    def op_fsync(self, fh: NodeId, datasync: bool) -> None:
+    def op_fsync(self, fh: int, datasync: bool) -> None:
         """Write an inode's data to storage, through whichever descriptor."""
-        descriptor = self._inodes.reading(fh)
+        self._sync(self._files.node(fh), datasync)
+
+    def _sync(self, node: NodeId, datasync: bool) -> None:
+        descriptor = self._inodes.reading(node)
         if datasync:
             os.fdatasync(descriptor)
         else:
@@ -241,4 +251,4 @@ class Operations(Boundary):
 
     def op_fsyncdir(self, fh: NodeId, datasync: bool) -> None:
         """Write a directory to storage."""
-        self.op_fsync(fh, datasync)
+        self._sync(fh, datasync)

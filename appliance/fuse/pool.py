@@ -19,7 +19,7 @@ import time
 from typing import Never
 
 from appliance.backoff import Backoff
-from appliance.fuse import pool_events, recovery, worker
+from appliance.fuse import passthrough, pool_events, recovery, worker
 from appliance.fuse.attributes import Validity
 from appliance.fuse.closer import Closer
 from appliance.fuse.crew import Crew
@@ -54,6 +54,7 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._crew = Crew(config.options, self._board, self._selector, self._serve)
         self._reader = Reader(config.connection)
+        self._files = passthrough.registry(self._board, config.connection)
         # Whoever had served requests died of something from outside, however often.
         self._backoff = Backoff(first=0.1, longest=5.0, healthy=10.0, free=3)
         self._ready = False
@@ -74,6 +75,9 @@ class Pool:
         os.set_blocking(self._config.connection, True)  # a pool process before this one may have died while reading
         self._take_orders()  # what a pool process before this one kept
         self._crew.adopt()
+        passthrough.decide(
+            self._board, bytes.fromhex(self._config.init_request), wanted=self._config.options.passthrough
+        )
         self._recover()
         while not (self._stopping or self._disconnected):
             self._watch_queue()
@@ -102,12 +106,17 @@ class Pool:
                 return
             match order.split():
                 case [b"status"]:
-                    kept = len(self._keeper)
-                    self._tell(pool_events.PoolStatus(self._crew.status(), self._deaths, self._resends, kept))
+                    self._tell(self._status())
                 case [b"keep", node]:
                     self._keeper.keep(int(node), descriptors[0])
                 case [b"stop"] | []:  # nothing: whoever started this process is gone
                     self._stopping = True
+
+    def _status(self) -> pool_events.PoolStatus:
+        data_path = passthrough.status(self._board, self._files)
+        return pool_events.PoolStatus(
+            self._crew.status(), self._deaths, self._resends, len(self._keeper), data_path
+        )
 
     def _watch_queue(self) -> None:
         """Have the selector look at the keeper's queue only while it is empty, since entries stay in it for a while."""
@@ -219,7 +228,8 @@ class Pool:
         if not waiting:
             try:
                 found = recovery.recover(
-                    self._config.connection, self._reader, self._board, self._crew.graves(), self._unasked
+                    *(self._config.connection, self._reader, self._board, self._files),
+                    *(self._crew.graves(), self._unasked),
                 )
             except OSError as error:
                 log.info("the connection of %s has ended: %s", self._config.name, error)

@@ -20,7 +20,8 @@ class PoolOptions:
     While workers wait for storage there are others, up to `most_workers` in all (0: four times `workers`). A worker
     waits if it is at one request for `patience`; the share is told to be slow after `slow_after`.
     `table` is the path of the table of handles, for the codec that needs one. With `durable` changes of names and
-    attributes are on storage before they are answered.
+    attributes are on storage before they are answered. `passthrough` lets the kernel read and write files itself where
+    it can.
     """
 
     workers: int = 2
@@ -32,6 +33,7 @@ class PoolOptions:
     attr_timeout: float = 1.0
     table: str = ""
     durable: bool = False
+    passthrough: bool = True
 
     @property
     def limit(self) -> int:

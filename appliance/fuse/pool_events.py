@@ -73,6 +73,19 @@ class PoolDisconnected:
 
 
 @dataclass(frozen=True)
+class DataPathStatus:
+    """How files are read and written, and why not by the kernel, if it is not; how many are open, with how many ids.
+
+    Files are counted only if the kernel may read and write them.
+    """
+
+    passthrough: bool
+    reason: str = ""
+    open_files: int = 0
+    backing_ids: int = 0
+
+
+@dataclass(frozen=True)
 class PoolStatus:
     """The answer to a request for status. Counts are since the pool process began."""
 
@@ -80,6 +93,7 @@ class PoolStatus:
     deaths: int
     resends: int
     kept_inodes: int
+    data_path: DataPathStatus
 
 
 @dataclass(frozen=True)
@@ -130,4 +144,5 @@ def decode(message: bytes) -> PoolEvent:
     kind = _TYPES[fields.pop("event")]
     if kind is PoolStatus:
         fields["workers"] = [WorkerStatus(**worker) for worker in fields["workers"]]
+        fields["data_path"] = DataPathStatus(**fields["data_path"])
     return kind(**fields)

@@ -47,6 +47,7 @@ class InitFlag(enum.IntFlag):
     POSIX_ACL = 1 << 20
     MAX_PAGES = 1 << 22
     INIT_EXT = 1 << 30
+    PASSTHROUGH = 1 << 37
     HAS_RESEND = 1 << 39
 
 
@@ -57,6 +58,7 @@ REQUIRED = InitFlag.EXPORT_SUPPORT | InitFlag.DO_READDIRPLUS | InitFlag.INIT_EXT
 # AUTO_INVAL_DATA: a file changed behind the mount drops its cached pages once the attributes show it.
 # No ATOMIC_O_TRUNC: the kernel sends SETATTR first, and so clears setuid and setgid as for any truncate.
 # No READDIRPLUS_AUTO: pyfuse3 implements READDIRPLUS only.
+# No WRITEBACK_CACHE: it excludes PASSTHROUGH.
 WANTED = (
     REQUIRED
     | InitFlag.ASYNC_READ
@@ -67,7 +69,12 @@ WANTED = (
     | InitFlag.PARALLEL_DIROPS
     | InitFlag.POSIX_ACL
     | InitFlag.MAX_PAGES
+    | InitFlag.PASSTHROUGH
 )
+
+# How many filesystems may be stacked, this one included: 2 lets the source be an overlayfs, and nobody else's be
+# stacked on the mount.
+_MAX_STACK_DEPTH = 2
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ class InitRequest:
             MAX_PAGES,
             0,
             flags >> 32,
-            0,
+            _MAX_STACK_DEPTH,
             0,
         )
         return _OUT_HEADER.pack(_OUT_HEADER.size + len(body), 0, self.unique) + body

@@ -5,6 +5,7 @@ with what the dead have left on the scoreboard:
 
 - An intent is passed on to the next workers if its request comes again, and forgotten otherwise: then its answer had
   been sent already, and the next request that looks the same is another one.
+- A file is open if the kernel was told so: it is closed again if the OPEN comes again, or was not answered at all.
 - A request that a worker was at when it died is suspect. One that three workers have died at is answered with EIO,
   so that it does not kill the next ones as well, and the rest of the share goes on. SIGKILL comes from outside: from
   somebody to whom the request does not matter, or from the kernel, which is out of memory. It takes many of those.
@@ -21,7 +22,8 @@ from enum import Enum
 
 from appliance.fuse import protocol
 from appliance.fuse.intents import Change, Intent
-from appliance.fuse.requests import Opcode, Reader, Request
+from appliance.fuse.open_files import OpenFiles
+from appliance.fuse.requests import Opcode, Reader, Request, plain_unique
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 
 MOST_DEATHS = 3
@@ -93,7 +95,12 @@ class Recovered:
 
 
 def recover(
-    connection: int, reader: Reader, board: Scoreboard, dead: Iterable[Slot], unasked: Mapping[int, Death]
+    connection: int,
+    reader: Reader,
+    board: Scoreboard,
+    files: OpenFiles,
+    dead: Iterable[Slot],
+    unasked: Mapping[int, Death],
 ) -> Recovered:
     """Have the requests of the dead sent again, once it is known what to do with each. Raises OSError at the end.
 
@@ -103,12 +110,24 @@ def recover(
     os.write(connection, protocol.resend())
     requests = reader.read_resent()
     dead = list(dead)
-    refused = _refuse(reader, board, requests, *_suspects(board, requests, dead, unasked))
+    _undo_opens(files, requests, dead)
+    refused = _refuse(reader, board, files, requests, *_suspects(board, requests, dead, unasked))
     intents = _pass_on(board, requests, dead)
     for slot in dead:
+        files.inherit(slot)
         slot.clear()
     os.write(connection, protocol.resend())  # what was read above
     return Recovered(intents, refused)
+
+
+def _undo_opens(files: OpenFiles, requests: list[Request], dead: list[Slot]) -> None:
+    """Close what the dead had opened for somebody who does not know yet, and whose request comes again."""
+    files.settle()
+    again = {request.unique for request in requests}
+    for slot in dead:
+        answered = slot.words[Word.ANSWERED]
+        if (handle := slot.words[Word.OPENED]) and (not answered or plain_unique(answered) in again):
+            files.undo(handle)
 
 
 def _suspects(
@@ -150,13 +169,20 @@ def _served(slot: Slot, request: Request) -> bool:
 
 
 def _refuse(
-    reader: Reader, board: Scoreboard, requests: list[Request], deaths: dict[int, int], crashed: set[int]
+    reader: Reader,
+    board: Scoreboard,
+    files: OpenFiles,
+    requests: list[Request],
+    deaths: dict[int, int],
+    crashed: set[int],
 ) -> list[Refused]:
     """Answer, and take out of `requests`, what has killed too many; remember the rest."""
     refused = []
     limits = {request.unique: MOST_DEATHS if request.unique in crashed else MOST_KILLS for request in requests}
     for request in [each for each in requests if deaths[each.unique] >= limits[each.unique]]:
         reader.refuse(request, errno.EIO)
+        if request.opcode == Opcode.RELEASE:  # the kernel takes no answer to it for a failure: the file is closed
+            files.undo(request.file_handle)
         requests.remove(request)
         operation = next(verb for verb, opcodes in _REQUESTS.items() if request.opcode in opcodes)
         refused.append(Refused(operation, request.node, deaths.pop(request.unique)))

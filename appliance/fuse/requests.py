@@ -12,6 +12,7 @@ import errno
 import mmap
 import os
 import struct
+import sys
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
@@ -90,12 +91,23 @@ class Request:
     def parse(cls, message: bytes) -> Self:
         """Take a raw request apart, its first kilobyte being enough. Raises struct.error if it is shorter than one."""
         _, opcode, unique, node, _, _, caller, _, _ = _HEADER.unpack_from(message)
-        return cls(unique & ~_RESEND, opcode, node, caller, message[_HEADER.size :], bool(unique & _RESEND))
+        return cls(plain_unique(unique), opcode, node, caller, message[_HEADER.size :], bool(unique & _RESEND))
 
     @property
     def name(self) -> bytes:
         """The name that is made, removed or changed, for the requests that have one."""
         return self.body[_NAME_AT.get(Opcode(self.opcode), 0) :].partition(b"\0")[0]
+
+
+    @property
+    def file_handle(self) -> int:
+        """The file handle of a request that begins with one, such as RELEASE."""
+        return int.from_bytes(self.body[:8], sys.byteorder)
+
+
+def plain_unique(unique: int) -> int:
+    """Return a request's number without the mark of its having been sent again."""
+    return unique & ~_RESEND
 
 
 class Reader:

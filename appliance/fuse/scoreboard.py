@@ -31,11 +31,14 @@ _MAX_SUSPECTS = 64
 _SLOTS = 8192
 _RECOVERED = _SLOTS + MAX_WORKERS * _SLOT_SIZE
 _METERS = _RECOVERED + MAX_RECOVERED * INTENT_SIZE
-_SIZE = _METERS + MAX_WORKERS * meter.WORDS * 8
+_OPEN_FILES = _METERS + MAX_WORKERS * meter.WORDS * 8
+OPEN_FILES = _OPEN_FILES // 8  # the word at which the registry of open files begins, see open_files
+_SIZE = _OPEN_FILES + (14 << 20)  # of which only what is used takes memory
 
 _DRAINING_WORD = 0
 _RECOVERED_WORD = 1
 _REMOVAL_WORD = 2
+_DATA_PATH_WORD = 3
 _KEY = 64
 _LENGTH = struct.Struct("=I")
 
@@ -55,6 +58,9 @@ class Word(IntEnum):
     DESCRIPTORS = 9
     REMOVALS_SEEN = 10
     RETIRING = 11  # set by the pool process: end after this request
+    OPENED = 12  # the file handle that the answer to an OPEN will tell, or has just told
+    ANSWERED = 13  # the number of the request that it is about to tell it to; 0: not yet
+    CLOSING = 14  # a backing id that nobody needs any more
 
 
 class Busy(IntEnum):
@@ -142,6 +148,15 @@ class Scoreboard:
     def last_removal(self, value: int) -> None:
         self.words[_REMOVAL_WORD] = value
 
+    @property
+    def data_path(self) -> int:
+        """How this connection's files are read and written: a DataPath, see passthrough. Once set it stays."""
+        return self.words[_DATA_PATH_WORD]
+
+    @data_path.setter
+    def data_path(self, value: int) -> None:
+        self.words[_DATA_PATH_WORD] = value
+
     def removal_counts(self, workers: int) -> memoryview:
         """Return how many nodes each of the first `workers` slots has announced as removed."""
         return self.bytes[_REMOVED_COUNTS : _REMOVED_COUNTS + workers * 8]
@@ -200,6 +215,7 @@ class Slot:
     def __init__(self, board: Scoreboard, index: int) -> None:
         start = _SLOTS + index * _SLOT_SIZE
         self.index = index
+        self._first_word = start // 8
         self.words = board.words[start // 8 : start // 8 + _WORDS_PER_SLOT]
         self._bytes = board.bytes[start : start + _SLOT_SIZE]
         self._ring = board.words[(start + _RING_OFFSET) // 8 : (start + _RING_OFFSET) // 8 + _RING]
@@ -213,6 +229,10 @@ class Slot:
         for word in Word:
             self.words[word] = 0
         self.clear_intent()
+
+    def word_index(self, word: Word) -> int:
+        """Return the place of a word on the scoreboard as a whole."""
+        return self._first_word + word
 
     # The intent: what the worker is about to do that must not be done twice.
 

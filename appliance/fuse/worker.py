@@ -14,18 +14,20 @@ from typing import Never
 
 import pyfuse3
 
-from appliance.fuse import keeper, loop, protocol
+from appliance.fuse import keeper, loop, passthrough, protocol
 from appliance.fuse.attributes import Validity
 from appliance.fuse.boundary import Boundary
 from appliance.fuse.changes import Changes
 from appliance.fuse.codecs import choice
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.durability import Durability
+from appliance.fuse.file_handles import FileHandles, NodeHandles, RegisteredHandles
 from appliance.fuse.inodes import Inodes
 from appliance.fuse.intents import Intents
 from appliance.fuse.key import HandleKey
 from appliance.fuse.nodes import NodeId
 from appliance.fuse.operations import Operations
+from appliance.fuse.passthrough import DataPath
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 from appliance.linux import memory, process
 
@@ -55,8 +57,10 @@ CAPABILITIES = frozenset(
 )
 
 
-def _asleep(codec: CodecChoice) -> frozenset[int]:
-    return frozenset({process.CAP_SYS_ADMIN}) if choice.needs_sys_admin(codec) else frozenset()
+def _asleep(codec: CodecChoice, board: Scoreboard) -> frozenset[int]:
+    """Return what is in force only for single system calls: XFS's generations, and backing ids, take SYS_ADMIN."""
+    needed = choice.needs_sys_admin(codec) or board.data_path == DataPath.PASSTHROUGH
+    return frozenset({process.CAP_SYS_ADMIN}) if needed else frozenset()
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,12 @@ class _Worker:
         changes = Changes(self._inodes, Intents(context.board, slot), self)
         durability = Durability(self._inodes, durable=context.durable)
         identity = process.FileIdentity()
+        self._open_files = passthrough.registry(context.board, context.connection)
+        files: FileHandles = NodeHandles()
+        if context.board.data_path == DataPath.PASSTHROUGH:
+            files = RegisteredHandles(self._open_files, slot, self._inodes, identity)
         self._operations = Operations(
-            context.source, self._inodes, changes, durability, context.validity, identity
+            context.source, self._inodes, changes, durability, context.validity, identity, files
         )
 
     # Attaching
@@ -138,7 +146,7 @@ class _Worker:
             os.dup2(self._context.connection, descriptor, inheritable=False)
             ours.close()
             process.keep_capabilities_across_fsuid()
-            process.keep_capabilities(CAPABILITIES, _asleep(self._context.codec))
+            process.keep_capabilities(CAPABILITIES, _asleep(self._context.codec, self._board))
             process.forbid_new_privileges()
             self._slot.words[Word.SERVING] = 1
 
@@ -162,11 +170,15 @@ class _Worker:
         words[Word.HITS], words[Word.MISSES] = cache.hits, cache.misses
         words[Word.DESCRIPTORS] = len(cache)
         self._slot.clear_intent()
+        words[Word.OPENED] = 0
         words[Word.BUSY] = Busy.IDLE
         # A parent-death signal would not do: the kernel forgets it whenever the process changes its fsuid.
         if self._board.draining or words[Word.RETIRING] or self._is_orphan():
             os._exit(0)
         self._drop_removed()
+        if self._open_files.left:
+            with self._housekeeping():
+                self._open_files.close_left(self._slot)
         if time.monotonic() - self._aged > AGE_SECONDS:
             self._aged = time.monotonic()
             with self._housekeeping():

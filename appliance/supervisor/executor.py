@@ -216,6 +216,7 @@ class Executor:
             descriptors=settings.descriptors,
             table=str(table),
             durable=True,
+            passthrough=settings.passthrough,
         )
         return ServedShare(wanted, options, self._lost)
 

@@ -9,10 +9,10 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from appliance.control import HandleTable, ShareState, Status, WorkerView
+from appliance.control import DataPathView, HandleTable, ShareState, Status, WorkerView
 from appliance.fuse.codecs.table import TableSize, measure
 from appliance.fuse.pool_events import (
     PoolDegraded,
@@ -60,6 +60,7 @@ class PoolRecord:
         self._table = table
         self._lost = lost
         self._workers: tuple[WorkerView, ...] = ()
+        self._data_path: DataPathView | None = None
         self._deaths = 0
         self._refused = 0
         self._slow: StorageSlow | None = None
@@ -124,9 +125,10 @@ class PoolRecord:
             case PoolDisconnected():
                 self.status, self.reason = "failed", "somebody has unmounted it"
                 self._lost()
-            case PoolStatus(workers, _, resends, kept):
+            case PoolStatus(workers, _, resends, kept, data_path):
                 self._workers = tuple(map(_view, workers))
                 self._resends, self._kept_inodes = resends, kept
+                self._data_path = DataPathView(**asdict(data_path))
                 self.polled.set()
 
     def _degrade(self, reason: str) -> None:
@@ -147,6 +149,7 @@ class PoolRecord:
             refused_requests=self._refused,
             recoveries=self._recoveries,
             last_recovery_ms=self._last_recovery,
+            data_path=self._data_path,
             handle_table=table,
         )
 

@@ -25,6 +25,9 @@ REPOSITORY = Path(__file__).parents[2]
 _START_SECONDS = 30
 _STOP_SECONDS = 20
 
+# What runs daemons: one with libfuse 3.17 has the kernel read and write, see newer_libfuse.
+PYTHON = [sys.executable]
+
 T = TypeVar("T")
 
 
@@ -113,14 +116,21 @@ class Daemon:
         raise DaemonError(f"the daemon {complaint}; its log: {self.log.path}")
 
 
-def command(source: Path, mountpoint: Path, *options: str) -> list[str]:
-    """Return the command line of a daemon."""
-    return [sys.executable, "-m", "appliance.fuse", str(source), str(mountpoint), *options]
+def command(source: Path, mountpoint: Path, *options: str, python: str = "") -> list[str]:
+    """Return the command line of a daemon, run by another Python than usual if one is given."""
+    return [python or PYTHON[0], "-m", "appliance.fuse", str(source), str(mountpoint), *options]
 
 
 @contextmanager
 def daemon(
-    source: Path, mountpoint: Path, log: Path, watch: Janitor, *options: str, workers: int = 2, fault: str = ""
+    source: Path,
+    mountpoint: Path,
+    log: Path,
+    watch: Janitor,
+    *options: str,
+    workers: int = 2,
+    fault: str = "",
+    python: str = "",
 ) -> Iterator[Daemon]:
     """Run a daemon for the length of the context, in which it must stay up, and which it must end in good order.
 
@@ -129,7 +139,7 @@ def daemon(
     mountpoint.mkdir(exist_ok=True)
     # The same mountpoint has the same state: a daemon that comes after another knows the handles of its files.
     state = mountpoint.with_name(f"{mountpoint.name}.state")
-    words = command(source, mountpoint, "--workers", str(workers), "--state", str(state), *options)
+    words = command(source, mountpoint, "--workers", str(workers), "--state", str(state), *options, python=python)
     log.touch()
     watched = WatchedLog(log)
     with log.open("ab") as stderr:

@@ -11,7 +11,7 @@ from appliance.errors import MountError, SourceError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.meter import BUCKETS, OperationTotals, Totals
 from appliance.fuse.pool_config import PoolOptions
-from appliance.fuse.pool_events import PoolEvent, PoolReady, PoolStatus
+from appliance.fuse.pool_events import DataPathStatus, PoolEvent, PoolReady, PoolStatus
 from appliance.fuse.scoreboard import WorkerStatus
 from appliance.fuse.source_id import Backing, SourceId, confirm
 from appliance.store import Identity
@@ -64,7 +64,7 @@ class FakePool:
 
     def request_status(self) -> None:
         worker = WorkerStatus(0, 7, True, False, 0.0, 5, 1, 3, 2, 4)
-        self.tell(PoolStatus([worker], 0, 0, 0))
+        self.tell(PoolStatus([worker], 0, 0, 0, DataPathStatus(passthrough=False, reason="played")))
 
     def resize(self, workers: int) -> None:
         self.options = replace(self.options, workers=workers)

@@ -12,6 +12,7 @@ import pytest
 
 from appliance.fuse.intents import Change, Intent
 from appliance.fuse.nodes import NodeId
+from appliance.fuse.open_files import OpenFiles
 from appliance.fuse.recovery import MOST_DEATHS, MOST_KILLS, OPERATIONS, Death, Recovered, Refused, recover
 from appliance.fuse.requests import Opcode, Reader
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
@@ -73,7 +74,8 @@ def dead_at(board: Scoreboard, operation: str, node: int = _DIRECTORY, intent: I
 
 
 def recovered(connection: int, board: Scoreboard, *dead: Slot, how: Death = Death.CRASHED) -> Recovered:
-    return recover(connection, Reader(connection), board, dead, {slot.index: how for slot in dead})
+    files = OpenFiles(board, lambda _: 1, lambda _: None)
+    return recover(connection, Reader(connection), board, files, dead, {slot.index: how for slot in dead})
 
 
 def test_an_intent_is_passed_on_when_its_request_comes_again(connection: tuple[int, Kernel], board: Scoreboard) -> None:
@@ -186,3 +188,43 @@ def test_forgets_in_between_are_passed_over(connection: tuple[int, Kernel], boar
     kernel.queue(Opcode.MKDIR, 60, bytes(8) + b"made\0")
     recovered(descriptor, board, dead_at(board, "mkdir", intent=MKDIR))
     assert len(board.recovered_intents()) == 1
+
+
+@pytest.mark.parametrize(("answered", "again", "stays_open"), [(0, False, False), (10, True, False), (10, False, True)])
+def test_a_file_stays_open_if_the_kernel_was_told_that_it_is(
+    connection: tuple[int, Kernel], board: Scoreboard, answered: int, again: bool, stays_open: bool
+) -> None:
+    descriptor, kernel = connection
+    slot = dead_at(board, "open", node=9)
+    files = OpenFiles(board, lambda _: 1, lambda _: None)
+    handle, _ = files.open(NodeId(9), slot, 0)
+    slot.words[Word.ANSWERED] = answered
+    kernel.queue(Opcode.OPEN, 10 if again else 12, bytes(8), node=9)  # the other is somebody else's, of the same file
+    recovered(descriptor, board, slot)
+    assert (files.node(handle) == 9, len(files)) == (stays_open, int(stays_open))
+    assert slot.words[Word.OPENED] == 0
+
+
+def test_a_file_is_closed_also_if_the_request_to_close_it_is_refused(
+    connection: tuple[int, Kernel], board: Scoreboard
+) -> None:
+    descriptor, kernel = connection
+    files = OpenFiles(board, lambda _: 1, lambda _: None)
+    handle, _ = files.open(NodeId(9), board.slot(5), 0)
+    for _ in range(MOST_DEATHS):
+        kernel.queue(Opcode.RELEASE, 10, struct.pack("=QIIQ", handle, 0, 0, 0), node=9)
+        recovered(descriptor, board, dead_at(board, "release", node=9))
+    assert len(files) == 0
+
+
+def test_an_id_that_a_dead_worker_had_to_close_is_left_to_the_next(
+    connection: tuple[int, Kernel], board: Scoreboard
+) -> None:
+    slot = dead_at(board, "release")
+    slot.words[Word.CLOSING] = 17
+    recovered(connection[0], board, slot)
+    closed: list[int] = []
+    files = OpenFiles(board, lambda _: 1, closed.append)
+    assert files.left == 1
+    files.close_left(board.slot(6))
+    assert (closed, files.left) == ([17], 0)

@@ -69,6 +69,8 @@ def test_a_share_comes_and_goes() -> None:
         state = await share.state()
         assert (state.status, state.worker_deaths, state.recoveries) == ("ok", 0, 0)
         assert [worker.pid for worker in state.workers] == [7]
+        assert state.data_path is not None
+        assert (state.data_path.passthrough, state.data_path.reason) == (False, "played")
         assert path.pools[0].options.workers == 2
 
     assert serving(act).log == ["mount", "unmount", "close"]

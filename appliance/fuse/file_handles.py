@@ -1,0 +1,87 @@
+"""File handles (`fh`): what an open file is called between the kernel and the workers, in one of two ways.
+
+Where a worker reads and writes, the handle is the node id and there is nothing to remember. Where the kernel does, open
+files are counted (see open_files), and the answer to OPEN tells what to read and write.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+import pyfuse3
+
+from appliance.fuse import passthrough
+from appliance.fuse.inodes import Inodes
+from appliance.fuse.nodes import NodeId, Stale
+from appliance.fuse.open_files import OpenFiles
+from appliance.fuse.scoreboard import Slot, Word
+from appliance.linux.process import FileIdentity
+
+NOBODY = 65534
+
+
+class FileHandles(Protocol):
+    """One of the two ways."""
+
+    def open(self, node: NodeId, flags: int) -> pyfuse3.FileInfo:
+        """Return the answer to an OPEN of a regular file that the worker could open itself. Raises OSError."""
+        ...
+
+    def node(self, handle: int) -> NodeId:
+        """Return the inode of an open file. Raises ESTALE if there is no such file."""
+        ...
+
+    def close(self, handle: int) -> None:
+        """The kernel is done with an open file. Told twice, it is done once."""
+        ...
+
+
+class NodeHandles:
+    """A worker reads and writes; the handle is the node id."""
+
+    def open(self, node: NodeId, flags: int) -> pyfuse3.FileInfo:  # noqa: ARG002
+        """Return the answer to an OPEN."""
+        return pyfuse3.FileInfo(fh=node, keep_cache=False)
+
+    def node(self, handle: int) -> NodeId:
+        """Return the inode."""
+        return NodeId(handle)
+
+    def close(self, handle: int) -> None:
+        """Nothing was remembered at open."""
+
+
+class RegisteredHandles:
+    """The kernel reads and writes; the handle is a row of the registry of open files."""
+
+    def __init__(self, files: OpenFiles, slot: Slot, inodes: Inodes, identity: FileIdentity) -> None:
+        self._files = files
+        self._slot = slot
+        self._inodes = inodes
+        self._identity = identity
+        self._answer = passthrough.open_reply_type()
+
+    def open(self, node: NodeId, flags: int) -> pyfuse3.FileInfo:
+        """Return the answer to an OPEN, which names the file's backing id."""
+        descriptor = self._inodes.reading(node)  # the kernel opens it anew, with the caller's flags
+        worker = flags & os.O_ACCMODE != os.O_RDONLY and passthrough.nearly_full(descriptor)
+        # The kernel writes as whoever makes the id. Not as root: the blocks reserved for root stay reserved.
+        self._identity.assume(NOBODY, NOBODY, 0)
+        handle, backing_id = self._files.open(node, self._slot, None if worker else descriptor)
+        reply: pyfuse3.FileInfo = self._answer(handle, backing_id, self._about_to_answer)
+        return reply
+
+    def _about_to_answer(self, unique: int) -> None:
+        self._slot.words[Word.ANSWERED] = unique
+
+    def node(self, handle: int) -> NodeId:
+        """Return the inode of an open file. Raises ESTALE if there is no such file."""
+        node = self._files.node(handle)
+        if node is None:
+            raise Stale
+        return node
+
+    def close(self, handle: int) -> None:
+        """Take the file out of the registry, and with the last one of an inode let go of the backing id."""
+        self._files.close(handle, self._slot)

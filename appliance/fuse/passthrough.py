@@ -1,0 +1,102 @@
+"""Whether the kernel reads and writes a share's files itself, or a worker does.
+
+That takes a kernel with FUSE passthrough (Linux 6.9), libfuse 3.17, and our extension of pyfuse3 (`native/`), which is
+built only where libfuse is new enough. Decided once for each connection, since open files stay as they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from enum import IntEnum
+from functools import cache
+from typing import Any
+
+from appliance.fuse.open_files import OpenFiles
+from appliance.fuse.pool_events import DataPathStatus
+from appliance.fuse.protocol import InitFlag, InitRequest
+from appliance.fuse.scoreboard import Scoreboard
+from appliance.linux import backing
+from appliance.linux.process import CAP_SYS_ADMIN, Raised
+
+_MODULE = "holdfast_passthrough"
+_FULL_PART = 64
+
+
+class DataPath(IntEnum):
+    """How files are read and written."""
+
+    UNDECIDED = 0
+    PASSTHROUGH = 1
+    SWITCHED_OFF = 2
+    OLD_KERNEL = 3
+    OLD_LIBFUSE = 4
+
+
+_REASONS = {
+    DataPath.UNDECIDED: "not decided yet",
+    DataPath.SWITCHED_OFF: "passthrough is switched off",
+    DataPath.OLD_KERNEL: "this kernel's FUSE has no passthrough",
+    DataPath.OLD_LIBFUSE: "the extension for passthrough is not there: libfuse 3.17 or newer is needed to build it",
+}
+
+
+def decide(board: Scoreboard, init_request: bytes, *, wanted: bool) -> None:
+    """Decide for a connection that nobody has decided for yet."""
+    if board.data_path == DataPath.UNDECIDED:
+        board.data_path = _decide(init_request, wanted=wanted)
+
+
+def _decide(init_request: bytes, *, wanted: bool) -> DataPath:
+    if not wanted:
+        return DataPath.SWITCHED_OFF
+    if InitFlag.PASSTHROUGH not in InitRequest.parse(init_request).offered:
+        return DataPath.OLD_KERNEL
+    try:
+        open_reply_type()
+    except ImportError:
+        return DataPath.OLD_LIBFUSE
+    return DataPath.PASSTHROUGH
+
+
+@cache
+def open_reply_type() -> Callable[[int, int, Callable[[int], None]], Any]:
+    """Return OpenReply of native/holdfast_passthrough.pyx. Raises ImportError where it was not built."""
+    found: Callable[[int, int, Callable[[int], None]], Any] = importlib.import_module(_MODULE).OpenReply
+    return found
+
+
+def registry(board: Scoreboard, connection: int) -> OpenFiles:
+    """Return the open files of a connection whose files the kernel reads and writes."""
+    admin = Raised(CAP_SYS_ADMIN)
+
+    def register(descriptor: int) -> int:
+        with admin:
+            return backing.register(connection, descriptor)
+
+    def release(backing_id: int) -> None:
+        with admin:
+            backing.release(connection, backing_id)
+
+    return OpenFiles(board, register, release)
+
+
+def nearly_full(descriptor: int) -> bool:
+    """Whether a file's filesystem has less than 1/64 of its space left for users.
+
+    Then a worker writes: only it can wait for the blocks of what was just removed before it says ENOSPC.
+    """
+    found = os.fstatvfs(descriptor)
+    return found.f_bavail * _FULL_PART < found.f_blocks
+
+
+def status(board: Scoreboard, files: OpenFiles) -> DataPathStatus:
+    """Tell how files are read and written."""
+    path = DataPath(board.data_path)
+    if path is not DataPath.PASSTHROUGH:
+        return DataPathStatus(passthrough=False, reason=_REASONS[path])
+    reason = ""
+    if files.refusal:
+        reason = f"some files go through a worker: the kernel refused a backing id, {os.strerror(files.refusal)}"
+    return DataPathStatus(passthrough=True, reason=reason, open_files=len(files), backing_ids=files.ids)
