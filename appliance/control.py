@@ -14,6 +14,7 @@ from appliance.control_access import AccessAnswer, AccessRequest
 from appliance.control_checks import CheckAnswer, CheckRequest
 from appliance.control_clients import ClientAnswer, ClientRequest
 from appliance.control_config import ConfigAnswer, ConfigRequest, Match
+from appliance.control_server_settings import ServerReply, ServerRequest
 from appliance.errors import HoldfastError, RequestError
 from appliance.frozen import Frozen
 from appliance.handles import HandleHealth
@@ -223,7 +224,8 @@ ShareRequest = Annotated[
     Field(discriminator="op"),
 ]
 Request = Annotated[
-    ShareRequest | ConfigRequest | CheckRequest | AccessRequest | ClientRequest, Field(discriminator="op")
+    ShareRequest | ConfigRequest | ServerRequest | CheckRequest | AccessRequest | ClientRequest,
+    Field(discriminator="op"),
 ]
 Reply = Annotated[
     ShareReply
@@ -233,6 +235,7 @@ Reply = Annotated[
     | Failure
     | CheckAnswer
     | ConfigAnswer
+    | ServerReply
     | AccessAnswer
     | ClientAnswer,
     Field(discriminator="kind"),

@@ -33,6 +33,12 @@ def _split(value: object) -> object:
     return value.split(":") if isinstance(value, str) else value
 
 
+def _split_addresses(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+Addresses = Annotated[tuple[IPv4Address | IPv6Address, ...], NoDecode, BeforeValidator(_split_addresses)]
+Threads = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 Roots = Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 """Absolute paths; as one word, with colons between them."""
 
@@ -101,7 +107,15 @@ class Settings(BaseSettings):
     )
     nfs_v3: bool = Field(default=False, description="Serve NFSv3 as well, with rpcbind and rpc.statd, which it needs.")
     nfs_port: Port = Field(default=2049, description="TCP port of the NFS server.")
-    nfs_threads: int = Field(default=8, ge=1, le=1024, description="Threads of the kernel's NFS server.")
+    nfs_v42: bool = Field(default=True, description="Serve NFSv4.2 as well; NFSv4.1 is always served.")
+    nfs_addresses: Addresses = Field(
+        default=(),
+        description="Addresses that the NFS server listens on besides 127.0.0.1, with commas between them; none named: "
+        "all.",
+    )
+    nfs_threads: Threads = Field(
+        default=8, description="Threads of the kernel's NFS server; auto: by the processors and the shares' workers."
+    )
     nfs_lease: int = Field(
         default=30,
         ge=10,
@@ -230,7 +244,9 @@ class Settings(BaseSettings):
 
 
 def _word(value: object) -> str:
-    return ":".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    return (":" if value and isinstance(value[0], Path) else ",").join(map(str, value))
 
 
 class ClientSettings(BaseSettings):

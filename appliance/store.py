@@ -23,6 +23,7 @@ from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.key import new_key
 from appliance.fuse.source_id import Backing, SourceId
 from appliance.model import Owner, Share
+from appliance.model.server import ServerSettings
 from appliance.state_file import StateFile
 
 Fsid = NewType("Fsid", UUID)
@@ -66,6 +67,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     # What is at a source proves itself from here on. Of older shares it is learned when they are next served.
     ("ALTER TABLE fsids ADD COLUMN source_id TEXT",),
     ("ALTER TABLE shares ADD COLUMN owner TEXT NOT NULL DEFAULT 'api'",),
+    ("CREATE TABLE server (document TEXT NOT NULL) STRICT",),
 )
 
 # What must never be made anew, each after what it refers to; see appliance.precious.
@@ -255,6 +257,18 @@ class Store:
             self._db.execute("UPDATE fsids SET key = ? WHERE fsid = ?", (key, str(old.identity.fsid)))
             self._db.execute("UPDATE shares SET changed = ? WHERE name = ?", (now, name))
         return replace(old, identity=replace(old.identity, key=key), changed=now)
+
+    def server(self) -> ServerSettings:
+        """What was set of the NFS server."""
+        with self._lock:
+            row = self._db.execute("SELECT document FROM server").fetchone()
+        return ServerSettings.model_validate_json(row[0]) if row else ServerSettings()
+
+    def set_server(self, wanted: ServerSettings) -> None:
+        """Keep what is set of the NFS server."""
+        with self._file.changing():
+            self._db.execute("DELETE FROM server")
+            self._db.execute("INSERT INTO server VALUES (?)", (wanted.model_dump_json(),))
 
     def _share(self, name: str) -> ShareRecord:
         row = self._db.execute(f"{_SELECT} WHERE shares.name = ?", (name,)).fetchone()

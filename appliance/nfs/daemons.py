@@ -36,9 +36,12 @@ def daemons(settings: Settings) -> list[ChildSpec]:
 def nfsd(settings: Settings, threads: int) -> list[str]:
     """Return the command that gives the kernel's server its threads."""
     versions = ["-V", "3"] if settings.nfs_v3 else ["-N", "3"]
-    versions += ["-N", "4.0", "-V", "4.1", "-V", "4.2"]
+    versions += ["-N", "4.0", "-V", "4.1", "-V" if settings.nfs_v42 else "-N", "4.2"]
+    # The appliance's own checks ask by way of the loopback address.
+    hosts = ("127.0.0.1", *map(str, settings.nfs_addresses)) if settings.nfs_addresses else ()
+    addresses = [word for host in dict.fromkeys(hosts) for word in ("-H", host)]
     times = ["-G", str(settings.nfs_grace), "-L", str(settings.nfs_lease)]
-    return ["rpc.nfsd", *versions, *times, "-p", str(settings.nfs_port), str(threads)]
+    return ["rpc.nfsd", *versions, *addresses, *times, "-p", str(settings.nfs_port), str(threads)]
 
 
 def _nfsdcld(settings: Settings) -> ChildSpec:

@@ -7,6 +7,7 @@ from appliance.control_access import MakeToken, RevokeToken
 from appliance.control_checks import CancelCheck, StartCheck
 from appliance.control_clients import ExpireClient
 from appliance.control_config import ApplyConfig
+from appliance.control_server_settings import UpdateServer
 from appliance.events import NewEvent
 
 
@@ -36,5 +37,8 @@ def event_of(request: Request, by: str) -> NewEvent | None:
             return NewEvent("client-expired", f"the session of NFSv4 client {number} was ended", by=by)
         case ApplyConfig(config=config, dry_run=False):
             return NewEvent("config-applied", f"REST's shares were made these: {len(config.shares)}", by=by)
+        case UpdateServer(changes=changes):
+            fields = ", ".join(sorted(changes.model_fields_set))
+            return NewEvent("server-changed", f"the NFS server's settings were changed: {fields or 'nothing'}", by=by)
         case _:
             return None

@@ -72,9 +72,9 @@ class Changes:
     async def rehearse(self, change: Change, there: dict[str, ShareRecord]) -> Preview:
         """Return what a change would do; raises HoldfastError as the change would."""
         puts = await self._admitted(change, there)
-        old = desired(self._settings, list(there.values()))
+        old = desired(self._reconciler.settings, list(there.values()))
         records = await in_thread(lambda: self._store.change(puts, change.removed, rehearse=True))
-        new = desired(self._settings, records)
+        new = desired(self._reconciler.settings, records)
         steps = plan(new, await self._executor.observe())
         gone, come = changed_lines(exported(old.root, old.exports).text, exported(new.root, new.exports).text)
         known = await in_thread(self._store.known_fsids)

@@ -17,6 +17,7 @@ from appliance.control_checks import (
 )
 from appliance.control_clients import ExpireClient, GetClient, ListClients
 from appliance.control_config import ApplyConfig, GetConfig, GetConfigFile
+from appliance.control_server_settings import GetServer, UpdateServer
 from appliance.errors import StateError
 from appliance.events import Events
 from appliance.logs import facts
@@ -27,6 +28,7 @@ from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.requests import Requests
+from appliance.supervisor.server_requests import ServerRequests
 from appliance.supervisor.sessions import Sessions
 from appliance.supervisor.threads import in_thread
 
@@ -37,11 +39,12 @@ class Desk:
     """Answers every kind of request."""
 
     def __init__(
-        self, shares: Requests, configuration: Configuration, checks: HandleChecks, decoding: Decoding, access: Access,
-        sessions: Sessions, numbers: Numbers, events: Events,
+        self, shares: Requests, configuration: Configuration, server: ServerRequests, checks: HandleChecks,
+        decoding: Decoding, access: Access, sessions: Sessions, numbers: Numbers, events: Events,
     ) -> None:  # fmt: skip
         self._shares = shares
         self._configuration = configuration
+        self._server = server
         self._checks = checks
         self._decoding = decoding
         self._access = access
@@ -84,6 +87,8 @@ class Desk:
                 return await self._access.answer(request)
             case ListClients() | GetClient() | ExpireClient():
                 return await self._sessions.answer(request)
+            case GetServer() | UpdateServer():
+                return await self._server.answer(request)
             case GetConfig() | GetConfigFile() | ApplyConfig():
                 return await self._configuration.answer(request)
             case _:

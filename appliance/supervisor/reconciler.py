@@ -12,6 +12,7 @@ from appliance.errors import HoldfastError, MountError, StateError
 from appliance.logs import facts
 from appliance.model import Client
 from appliance.nfs.exports import Export
+from appliance.server_settings import threads
 from appliance.settings import Settings
 from appliance.store import ShareRecord, Store
 from appliance.supervisor.executor import Executor
@@ -28,7 +29,7 @@ class Reconciler:
     """Runs the plan, one run at a time, and again when a failure's next try is due."""
 
     def __init__(self, settings: Settings, store: Store, executor: Executor) -> None:
-        self._settings = settings
+        self.settings = settings
         self._store = store
         self._executor = executor
         self._lock = asyncio.Lock()
@@ -86,7 +87,7 @@ class Reconciler:
     async def shut_down(self) -> None:
         """Stop the server, unexport and unmount everything. What fails is logged, and the rest goes on."""
         async with self._lock:
-            nothing = Desired(self._settings.exports_dir, {}, (), threads=0)
+            nothing = Desired(self.settings.exports_dir, {}, (), threads=0)
             for _ in range(2):  # the second time without what failed in the first, such as a NFS side that is gone
                 try:
                     await self._towards(nothing)
@@ -128,7 +129,7 @@ class Reconciler:
         # What was unmounted is held on to, with what clients have open; what is broken is not.
         held = {name for name, missing in executor.missing.items() if name in executor.served and not missing.broken}
         return desired(
-            self._settings,
+            self.settings,
             records,
             self.read_locally,
             self._withheld | executor.missing.keys(),
@@ -185,7 +186,7 @@ def desired(
             for record in enabled
             if record.share.name not in unexported
         ),
-        threads=settings.nfs_threads,
+        threads=threads(settings, sum(record.share.workers or settings.workers for record in enabled)),
     )
 
 

@@ -17,6 +17,7 @@ from appliance.children import Answers, ChildSpec
 from appliance.database import Database
 from appliance.events import Events
 from appliance.logs import facts
+from appliance.server_settings import effective
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor import kernel_mounts, preconditions, state_dir
@@ -39,6 +40,7 @@ from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
+from appliance.supervisor.server_requests import ServerRequests
 from appliance.supervisor.sessions import Sessions
 from appliance.supervisor.shares_file import SharesFile
 from appliance.supervisor.source_watch import SourceWatch
@@ -79,6 +81,7 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
     async with AsyncExitStack() as stack:
         store = Store(settings.database)
         stack.callback(store.close)
+        environment, settings = settings, effective(settings, store.server())
         listener = _api_listener(settings, first)
         stack.callback(listener.close)
         local = _local_listener(settings.api_socket, api_user.pw_gid)
@@ -117,7 +120,8 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         numbers = Numbers(executor, checks, sessions, nfs_side.server, nfs_side.restarts)
         decoding, access = Decoding(settings, store, executor), Access(Tokens(database))
         configuration = Configuration(changes, file)
-        desk = Desk(requests, configuration, checks, decoding, access, sessions, numbers, events)
+        server = ServerRequests(environment, settings, store, changes, reconciler)
+        desk = Desk(requests, configuration, server, checks, decoding, access, sessions, numbers, events)
         control = ControlServer(settings.control_socket, {0, os.getuid(), api_user.pw_uid}, desk.answer)
         stack.push_async_callback(control.stop)
         await control.start(api_user.pw_gid)

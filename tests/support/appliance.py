@@ -33,6 +33,7 @@ from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
+from appliance.supervisor.server_requests import ServerRequests
 from appliance.supervisor.sessions import Sessions
 from appliance.supervisor.shares_file import SharesFile
 from appliance.supervisor.source_watch import SourceWatch
@@ -81,8 +82,9 @@ class Appliance:
         sessions = Sessions(self.settings, self.store, self.executor, self.server)
         numbers = Numbers(self.executor, self.checks, sessions, self.server, lambda: {"api": 1})
         access = Access(Tokens(self.database))
+        server_requests = ServerRequests(self.settings, self.settings, self.store, self.changes, self.reconciler)
         self.desk = Desk(
-            requests, configuration, self.checks, decoding, access, sessions, numbers, self.events
+            requests, configuration, server_requests, self.checks, decoding, access, sessions, numbers, self.events
         )
 
         async def let_go(share: str) -> None:

@@ -67,14 +67,19 @@ from appliance.control_config import (
     GetConfigFile,
     PreviewReply,
 )
+from appliance.control_server_settings import GetServer, ServerReply, ServerView, UpdateServer
 from appliance.errors import RequestError
 from appliance.events import Event
 from appliance.handles import DecodedHandle, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth
 from appliance.model import Config, Share
+from appliance.model.server import ServerSettings
 from appliance.nfs_clients import ClientState, Held, NfsClient, NfsClientReport
 from appliance.previews import Preview, ShareChange
+from appliance.server_settings import effective, told
+from appliance.settings import Settings
 from appliance.supervisor.changes import check_match
 from appliance.supervisor.control_server import ControlServer
+from appliance.supervisor.server_requests import revision as server_revision
 from appliance.tokens import PREFIX, NewToken, Principal, Role, Token, digest
 
 CHECK = HandleCheck(
@@ -110,6 +115,8 @@ class Supervisor:
         self.path = path
         self.shares: dict[str, Share] = {}
         self.ready = True
+        self.settings = Settings()
+        self.nfs = ServerSettings()
         self.requests: list[Request] = []
         self.asked_by: list[str] = []
         self.tokens: dict[str, tuple[str, Role]] = {}
@@ -154,6 +161,14 @@ class Supervisor:
             case RotateKey(name=name, match=match) | AcceptSource(name=name, match=match):
                 check_match(match, revision(self._find(name)), name)
                 return ShareReply(share=view(self._find(name)))
+            case GetServer():
+                return self.server()
+            case UpdateServer(changes=changes, match=match):
+                check_match(match, server_revision(self.nfs), "the NFS server")
+                wanted = changes.apply(self.nfs)
+                effective(self.settings, wanted)
+                self.nfs = wanted
+                return self.server()
             case GetConfig():
                 return ConfigReply(config=Config(shares=tuple(self.shares.values())), revision=self.revision)
             case GetConfigFile():
@@ -171,6 +186,11 @@ class Supervisor:
                 return ReadinessReply(readiness=readiness)
             case _:
                 return self.checks(request)
+
+    def server(self) -> Reply:
+        told_now = told(effective(self.settings, self.nfs))
+        more = {"set": self.nfs, "restart_needed": (), "revision": server_revision(self.nfs)}
+        return ServerReply(server=ServerView.model_validate({**told_now, **more}))
 
     @property
     def revision(self) -> str:

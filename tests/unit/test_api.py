@@ -148,6 +148,8 @@ ROUTES = [
     ("GET", "/v1/shares/a/handle-checks/1"),
     ("DELETE", "/v1/shares/a/handle-checks/1"),
     ("POST", "/v1/handles/decode"),
+    ("GET", "/v1/server"),
+    ("PATCH", "/v1/server"),
     ("GET", "/v1/config"),
     ("PUT", "/v1/config"),
     ("GET", "/v1/config/file"),

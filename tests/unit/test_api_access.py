@@ -44,6 +44,7 @@ ADMIN = {
     ("POST", "/v1/shares/a/rotate-key"),
     ("POST", "/v1/shares/a/accept-source"),
     ("PUT", "/v1/config"),
+    ("PATCH", "/v1/server"),
     ("GET", "/v1/tokens"),
     ("POST", "/v1/tokens"),
     ("DELETE", "/v1/tokens/a"),
