@@ -2,11 +2,12 @@
 #   make up                              the appliance, running, with a share that was tried      make down  ends it
 #   make test                            everything that can be tested                            make venv  .venv alone
 #   make bench-inodes                     cost of inodes up to a million, to results/ (docs/benchmarks.md)
+#   make bench-upcalls                    requests that reach a worker, for what a program does
 #   make kills                            a thousand workers killed with files open
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run soak kills bench-inodes venv clean
+.PHONY: up down test image lock shell vm-run soak kills bench-inodes bench-upcalls venv clean
 
 venv:
 	@deploy/bootstrap
@@ -20,6 +21,9 @@ vm-run: venv
 
 bench-inodes: venv
 	@$(PYTHON) -m tests.bench.inodes
+
+bench-upcalls: venv
+	@$(PYTHON) -m tests.bench.upcalls
 
 # Half an hour of random faults under the load of two NFS clients.
 soak:

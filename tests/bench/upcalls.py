@@ -71,7 +71,7 @@ def _read(top: Path) -> None:
 
 def _known(top: Path) -> None:
     for _ in range(_TIMES):
-        (top / "made-1").read_bytes()
+        (top / "known").read_bytes()
 
 
 def _list(top: Path) -> None:
@@ -98,7 +98,7 @@ WORKLOADS = (
     Workload("the same as knfsd does: mknod, chmod, open", _TIMES, _create_as_knfsd),
     Workload("write 1 MiB and look at the attributes", _TIMES, _write),
     Workload("read 1 MiB that is not cached", _TIMES, _read, lambda _: drop_caches()),
-    Workload("open, read and close a known file", _TIMES, _known),
+    Workload("open, read and close a known file", _TIMES, _known, lambda top: (top / "known").write_bytes(b"x" * 3000)),
     Workload(f"list {_ENTRIES:,} entries with attributes, nothing cached", 1, _list, _many),
     Workload("the same at once again", 1, _list),
     Workload("unpack an archive, for each file in it", _TIMES, _untar),
@@ -106,8 +106,8 @@ WORKLOADS = (
 )
 
 
-def _make_archive(path: Path) -> None:
-    """A tree of small files, ten a directory."""
+def make_archive(path: Path) -> None:
+    """Make what a workload unpacks: a tree of small files, ten a directory."""
     tree = path.with_name("tree-source")
     for number in range(_TIMES):
         directory = tree / f"directory-{number // 10}"
@@ -147,12 +147,14 @@ def _row(workload: Workload, found: Counter[str]) -> str:
 
 def main() -> None:
     """Print a table for each of the two ways."""
-    argparse.ArgumentParser(prog="python -m tests.bench.upcalls", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.upcalls", description=__doc__)
+    parser.add_argument("--python", metavar="PROGRAM", help="runs the daemon (default: the image's Python and libfuse)")
+    arguments = parser.parse_args()
     with janitor() as watch, scratch_directory() as work:
-        python = str(newer_libfuse.install(_made(work / "newer")))
+        python = arguments.python or str(newer_libfuse.install(_made(work / "newer")))
         for title, options in (("passthrough", ()), ("workers read and write", ("--no-passthrough",))):
             place = _made(work / title.partition(" ")[0])
-            _make_archive(place / "tree.tar")
+            make_archive(place / "tree.tar")
             print(f"\n{title}:\n\n| what a program does | requests | of which |\n|---|---|---|")
             with _mounted(place, watch, python, *options) as (mount, counts):
                 for workload, found in measure(mount, counts):

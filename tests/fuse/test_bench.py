@@ -1,4 +1,4 @@
-"""The benchmark of inodes runs, in a small size; what it finds is judged by nobody."""
+"""The benchmarks run, in a small size. Times are judged by nobody; counts of requests do not depend on the machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import upcalls
 from tests.support.commands import run
+from tests.support.daemon import Daemon
+from tests.support.registry import registry
 
 pytestmark = pytest.mark.fuse
 
@@ -23,3 +26,18 @@ def test_the_benchmark_measures_every_size(tmp_path: Path) -> None:
     assert [row["table_kib"] > 0 for row in rows] == [False, False, True, True]
     assert (tmp_path / "results/inodes.md").read_text() == said
     assert said.count("\n") == 6
+
+
+@pytest.mark.kinds("ext4")
+def test_no_more_requests_than_needed(own_daemon: Daemon) -> None:
+    upcalls.make_archive(own_daemon.mountpoint.parent / "tree.tar")
+    with registry(own_daemon) as counts:
+        found = {workload.name: (workload.times, ops) for workload, ops in upcalls.measure(own_daemon, counts)}
+    times, created = found["create and close a file"]
+    assert (created["create"], created["flush"]) == (times, 1)
+    made = found["the same as knfsd does: mknod, chmod, open"][1]
+    assert (made["mknod"], made["setattr"], made["open"]) == (times, times, times)
+    again = found["the same at once again"][1]
+    assert again["readdir"] > 10
+    # A listing brings attributes. They are good for a second, which may pass on a busy machine.
+    assert again["lookup"] + again["getattr"] < 1000
