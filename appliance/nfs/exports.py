@@ -114,12 +114,16 @@ def escape(path: str) -> str:
 
 def unescape(word: str) -> str:
     """Undo `escape`."""
-    raw = re.sub(rb"\\([0-3][0-7]{2})", lambda match: bytes([int(match[1], 8)]), word.encode())
+    escaped = word.encode(errors="surrogateescape")
+    raw = re.sub(rb"\\([0-3][0-7]{2})", lambda match: bytes([int(match[1], 8)]), escaped)
     return raw.decode(errors="surrogateescape")
 
 
 def _line(path: Path, clients: Iterable[list[str]]) -> str:
     words = [word for client in clients for word in client]
+    # exportfs undoes the escapes of a path again and again: a backslash and three digits cannot be said at all.
+    if re.search(r"\\[0-7]{3}", str(path)):
+        raise ValueError(f"exportfs would take it for another path: {str(path)!r}")
     return " ".join((escape(str(path)), *words)) + "\n" if words else ""
 
 

@@ -34,7 +34,9 @@ def parse(text: str) -> list[tuple[str, dict[str, set[str]]]]:
     for line in text.split("\n"):
         words = line.split("#")[0].split()
         if words:
-            path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), words[0])
+            path = words[0]
+            for _ in range(3):  # as exportfs of nfs-utils 2.8.3 does
+                path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
             clients = {}
             for word in words[1:]:
                 match = re.fullmatch(r"([^()]+)\(([^()]*)\)", word)
@@ -97,7 +99,7 @@ def test_the_whole_world_is_written_as_its_halves(world: str, halves: set[str]) 
 
 
 names = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1).filter(
-    lambda name: name not in (".", "..")
+    lambda name: name not in (".", "..") and not re.search(r"\\[0-7]{3}", name)
 )
 
 
@@ -246,3 +248,13 @@ def test_the_renderer_trusts_no_model(word: str, kind: str) -> None:
         return
     assert [len(clients) for _, clients in lines] == 2 * [len(addresses(client))]
     assert not any(address.startswith("-") for _, clients in lines for address in clients)
+
+
+@pytest.mark.parametrize("name", ["\\040", "\\134", "\\134040", "a\\777b"])
+def test_a_name_that_exportfs_would_take_for_another_is_not_written(name: str) -> None:
+    with pytest.raises(ValueError, match="another path"):
+        render(ROOT, [Export(ROOT / name, FSID, (OFFICE,))])
+
+
+def test_a_table_with_names_that_are_no_text_is_read() -> None:
+    assert parse_etab("/exports/\udcff\t192.0.2.7(rw)\n") == {("/exports/\udcff", "192.0.2.7")}
