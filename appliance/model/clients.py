@@ -37,8 +37,8 @@ class Client(Frozen):
     )
     netgroup: Annotated[str, AfterValidator(addresses.netgroup)] | None = Field(
         default=None,
-        description="Netgroup whose hosts are clients, as the container's /etc/netgroup has it. Needs DNS to find the "
-        "names of the clients' addresses.",
+        description="Netgroup whose hosts are clients, as the container's name service has it (`netgroup` in "
+        "/etc/nsswitch.conf). Needs DNS to find the names of the clients' addresses.",
         examples=["render-farm"],
     )
     wildcard: Annotated[str, AfterValidator(addresses.wildcard)] | None = Field(

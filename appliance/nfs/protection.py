@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from appliance.errors import RequestError
 from appliance.model import Client
 
-KEYTAB = "etc/krb5.keytab"
 GSS_CHANNEL = "proc/net/rpc/auth.rpcsec.init/channel"
 
 
@@ -30,28 +29,35 @@ def lacks_kerberos(root: Path = Path("/")) -> tuple[str, str] | None:
     """Return what is missing for Kerberos and the step that mends it; None if it is all there."""
     if not (root / GSS_CHANNEL).exists():
         return "the running kernel has no RPCSEC_GSS", "on the host: modprobe auth_rpcgss rpcsec_gss_krb5"
-    if not (root / KEYTAB).is_file():
-        return (
-            "there is no Kerberos key table in the container",
-            f"mount one with the key of nfs/HOST at /{KEYTAB} and restart the appliance",
-        )
-    return None
+    if _runs(root, ("rpc.svcgssd", "gssproxy")):
+        return None
+    return (
+        "neither rpc.svcgssd nor gssproxy runs beside the NFS server",
+        "run one of them in the container's network namespace, with a key table that has the key of nfs/HOST",
+    )
 
 
 def lacks_tls(root: Path = Path("/")) -> tuple[str, str] | None:
     """Return what is missing for RPC over TLS and the step that mends it; None if a tlshd is there to shake hands."""
-    namespace = _link(root / "proc/self/ns/net")
-    with contextlib.suppress(OSError):
-        for process in os.scandir(root / "proc"):
-            if process.name.isdigit() and _is_tlshd(Path(process.path), namespace):
-                return None
+    if _runs(root, ("tlshd",)):
+        return None
     # It ends at once on a kernel without handshake upcalls, so it stands for the kernel as well.
     return "no tlshd runs beside the NFS server", "run tlshd (ktls-utils) in the container's network namespace"
 
 
-def _is_tlshd(process: Path, namespace: str) -> bool:
+def _runs(root: Path, names: Collection[str]) -> bool:
+    """Whether a process of one of these names runs in our own network namespace."""
+    namespace = _link(root / "proc/self/ns/net")
     with contextlib.suppress(OSError):
-        return (process / "comm").read_text().strip() == "tlshd" and _link(process / "ns/net") == namespace
+        for process in os.scandir(root / "proc"):
+            if process.name.isdigit() and _is(Path(process.path), names, namespace):
+                return True
+    return False
+
+
+def _is(process: Path, names: Collection[str], namespace: str) -> bool:
+    with contextlib.suppress(OSError):
+        return (process / "comm").read_text().strip() in names and _link(process / "ns/net") == namespace
     return False  # it has just ended
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.errors import RequestError
 from appliance.model import Client
-from appliance.nfs.protection import GSS_CHANNEL, KEYTAB, check, lacks_kerberos, lacks_tls
+from appliance.nfs.protection import GSS_CHANNEL, check, lacks_kerberos, lacks_tls
 
 
 def process(root: Path, pid: str, comm: str, namespace: str) -> None:
@@ -27,13 +27,15 @@ def test_tls_takes_a_tlshd_in_our_own_network(tmp_path: Path) -> None:
     assert lacks_tls(tmp_path) is None
 
 
-def test_kerberos_takes_the_kernel_and_a_key_table(tmp_path: Path) -> None:
+@pytest.mark.parametrize("daemon", ["rpc.svcgssd", "gssproxy"])
+def test_kerberos_takes_the_kernel_and_a_daemon(tmp_path: Path, daemon: str) -> None:
+    process(tmp_path, "self", "python3", "net:[1]")
     assert "kernel" in (lacks_kerberos(tmp_path) or ("", ""))[0]
-    for name in (GSS_CHANNEL, KEYTAB):
-        (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / GSS_CHANNEL).parent.mkdir(parents=True)
     (tmp_path / GSS_CHANNEL).touch()
-    assert "key table" in (lacks_kerberos(tmp_path) or ("", ""))[0]
-    (tmp_path / KEYTAB).touch()
+    process(tmp_path, "7", daemon, "net:[2]")
+    assert "rpc.svcgssd" in (lacks_kerberos(tmp_path) or ("", ""))[0]
+    process(tmp_path, "8", daemon, "net:[1]")
     assert lacks_kerberos(tmp_path) is None
 
 
