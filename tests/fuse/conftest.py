@@ -114,15 +114,3 @@ def pytest_runtest_makereport(
         for running in LIVE:
             report.sections.append((f"end of the daemon's log {running.log.path}", running.log.tail()))
     return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what tests measured and do not judge."""
-    measured = [
-        f"{report.nodeid.rpartition('::')[2]}: {value}"
-        for report in terminalreporter.getreports("passed")
-        for _, value in report.user_properties
-    ]
-    if measured:
-        terminalreporter.section("measured")
-        terminalreporter.write_line("\n".join(measured))

@@ -1,7 +1,8 @@
 """A client that holds a file open: appends a line to it every tenth of a second until told to stop.
 
 Usage: hold.py FILE. Ends when FILE's name with .stop after it appears in /run; prints "N lines"; any error ends it with
-a traceback. The file is never opened a second time.
+a traceback. The file is never opened a second time. Whenever a line took longer than a second, which is a time without
+service, it prints "paused S s".
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ def main() -> None:
     lines = 0
     while not stop.exists():
         lines += 1
+        began = time.monotonic()
         os.pwrite(descriptor, b"%07d\n" % lines, (lines - 1) * 8)
         os.fsync(descriptor)
+        if (paused := time.monotonic() - began) > 1:
+            print(f"paused {paused:.1f} s", flush=True)
         time.sleep(0.1)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     expected = b"".join(b"%07d\n" % number for number in range(1, lines + 1))
