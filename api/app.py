@@ -6,7 +6,7 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api import checks, clients, config, docs, events, handles, health, problems, server, shares, tokens
+from api import checks, clients, config, docs, events, handles, health, health_report, problems, server, shares, tokens
 from api.authenticator import Authenticator, Openness
 from api.control_client import ControlClient
 from api.metrics import route as metrics
@@ -39,7 +39,9 @@ def create_app(
         *((docs.OPENAPI, docs.PAGE) if openness.docs else ()),
     }
     problems.install(app)
-    for part in (shares, config, server, checks, clients, handles, events, tokens, metrics, health, docs):
+    for part in (
+        *(shares, config, server, checks, clients, handles, events, tokens, metrics, health, health_report, docs),
+    ):
         app.include_router(part.router)
     return app
 

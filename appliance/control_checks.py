@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from appliance.events import Event
+from appliance.events import Event, EventFilter
 from appliance.frozen import Frozen
 from appliance.handles import CheckWanted, DecodedHandle, HandleCheck, HandleCheckReport, HandleHealth
+from appliance.health import HealthReport
 from appliance.numbers import Capacity, ClientNumbers, DataNumbers, ServerNumbers
 
 
@@ -54,10 +55,34 @@ class ListEvents(Frozen):
     """Ask for events."""
 
     op: Literal["list-events"] = "list-events"
-    share: str | None = None
-    kind: str | None = None
-    since: float | None = None
+    filter: EventFilter = EventFilter()
     limit: int = 100
+
+
+class WaitEvents(Frozen):
+    """Ask for events after one, the oldest first, and wait for so many seconds at most if there is none yet.
+
+    After None there are none: the answer tells from which number to go on.
+    """
+
+    op: Literal["wait-events"] = "wait-events"
+    after: int | None
+    filter: EventFilter = EventFilter()
+    seconds: float = 0.0
+    limit: int = 100
+
+
+class GetHealth(Frozen):
+    """Ask what is not as it should be."""
+
+    op: Literal["get-health"] = "get-health"
+
+
+class HealthReply(Frozen):
+    """What is not as it should be."""
+
+    kind: Literal["health"] = "health"
+    report: HealthReport
 
 
 class GetNumbers(Frozen):
@@ -114,6 +139,8 @@ class EventsReply(Frozen):
 
     kind: Literal["events"] = "events"
     events: tuple[Event, ...]
+    last: int = 0
+    """The number to go on from."""
 
 
 class NumbersReply(Frozen):
@@ -129,11 +156,10 @@ class NumbersReply(Frozen):
 
 
 CheckRequest = Annotated[
-    StartCheck | ListChecks | GetCheck | CancelCheck | DecodeHandle | ListEvents | GetNumbers,
+    StartCheck | ListChecks | GetCheck | CancelCheck | DecodeHandle | ListEvents | WaitEvents | GetHealth | GetNumbers,
     Field(discriminator="op"),
 ]
 CheckAnswer = Annotated[
-    CheckReply | CheckReportReply | ChecksReply | DecodedReply | EventsReply | NumbersReply,
+    CheckReply | CheckReportReply | ChecksReply | DecodedReply | EventsReply | HealthReply | NumbersReply,
     Field(discriminator="kind"),
 ]
-CHECK_REQUESTS = (StartCheck, ListChecks, GetCheck, CancelCheck, DecodeHandle, ListEvents, GetNumbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import Field
@@ -32,6 +32,12 @@ SCHEMA_ASKER = ("ALTER TABLE events ADD COLUMN asker TEXT NOT NULL DEFAULT ''",)
 _LOG = facts(__name__)
 KEPT = 10_000
 
+_SELECT = (
+    "SELECT id, time, kind, share, message, data, asker FROM events"
+    " WHERE (:share IS NULL OR share = :share) AND (:kind IS NULL OR kind = :kind)"
+    " AND (:by IS NULL OR asker = :by) AND (:since IS NULL OR time >= :since)"
+)
+
 Data = Mapping[str, str | int | float | bool | None]
 
 
@@ -44,6 +50,15 @@ class NewEvent:
     share: str | None = None
     data: Data = field(default_factory=dict)
     by: str = ""
+
+
+class EventFilter(Frozen):
+    """Which events are wanted: those that fit all that is given. `since` is in seconds since the epoch."""
+
+    share: str | None = None
+    kind: str | None = None
+    by: str | None = None
+    since: float | None = None
 
 
 class Event(Frozen):
@@ -67,6 +82,8 @@ class Events:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.on_record: Callable[[], None] = lambda: None
+        """Called after each event, by whatever thread has recorded it."""
 
     def add(self, kind: str, message: str, share: str | None = None, data: Data | None = None) -> None:
         """Record an event that nobody asked for; what a state volume without room does not take is only logged."""
@@ -83,18 +100,26 @@ class Events:
                 "INSERT INTO events (time, kind, share, message, data, asker) VALUES (?, ?, ?, ?, ?, ?)", row
             )
             connection.execute("DELETE FROM events WHERE id <= ?", ((cursor.lastrowid or 0) - KEPT,))
+        self.on_record()
 
-    def list(
-        self, share: str | None = None, kind: str | None = None, since: float | None = None, limit: int = 100
-    ) -> list[Event]:
-        """Return the newest events that fit, at most `limit`, the newest first. `since` is seconds since the epoch."""
+    def newest(self, wanted: EventFilter | None = None, limit: int = 100) -> list[Event]:
+        """Return the newest events that fit, at most `limit`, the newest first."""
+        return self._select(wanted or EventFilter(), "id > :after ORDER BY id DESC", 0, limit)
+
+    def after(self, number: int | None, wanted: EventFilter, limit: int) -> tuple[list[Event], int]:
+        """Return the first events after a number that fit, and the number to go on from; None: nothing but that."""
         with self._database.transaction() as connection:
-            rows = connection.execute(
-                "SELECT id, time, kind, share, message, data, asker FROM events"
-                " WHERE (:share IS NULL OR share = :share) AND (:kind IS NULL OR kind = :kind)"
-                " AND (:since IS NULL OR time >= :since) ORDER BY id DESC LIMIT :limit",
-                {"share": share, "kind": kind, "since": since, "limit": limit},
-            ).fetchall()
+            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
+        if number is None:
+            return [], newest
+        found = self._select(wanted, "id > :after ORDER BY id", number, limit)
+        # What does not fit need not be looked at again, unless more than `limit` fit.
+        return found, found[-1].id if len(found) == limit else max(newest, number, *(event.id for event in found))
+
+    def _select(self, wanted: EventFilter, which: str, after: int, limit: int) -> list[Event]:
+        values = {**wanted.model_dump(), "after": after, "limit": limit}
+        with self._database.transaction() as connection:
+            rows = connection.execute(f"{_SELECT} AND {which} LIMIT :limit", values).fetchall()
         return [
             Event(id=number, time=when, kind=kind_, share=of, message=message, data=json.loads(data), by=by)
             for number, when, kind_, of, message, data, by in rows

@@ -169,6 +169,12 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds that a daemon or a share's workers may take to become ready.",
     )
+    reconcile_interval: float = Field(
+        default=15.0,
+        ge=0,
+        description="Seconds between two looks whether shares are mounted and exported as they should; what somebody "
+        "has changed by hand is repaired then. 0: only after changes.",
+    )
     check_interval: float = Field(
         default=900.0, ge=0, description="Seconds between passive checks of each share's handles; 0: none by itself."
     )

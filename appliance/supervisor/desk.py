@@ -10,10 +10,13 @@ from appliance.control_checks import (
     DecodeHandle,
     EventsReply,
     GetCheck,
+    GetHealth,
     GetNumbers,
+    HealthReply,
     ListChecks,
     ListEvents,
     StartCheck,
+    WaitEvents,
 )
 from appliance.control_clients import ExpireClient, GetClient, ListClients
 from appliance.control_config import ApplyConfig, GetConfig, GetConfigFile
@@ -25,7 +28,9 @@ from appliance.supervisor.access import Access
 from appliance.supervisor.audit import event_of
 from appliance.supervisor.configuration import Configuration
 from appliance.supervisor.decoding import Decoding
+from appliance.supervisor.event_feed import EventFeed
 from appliance.supervisor.handle_checks import HandleChecks
+from appliance.supervisor.health import Health
 from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.server_requests import ServerRequests
@@ -40,7 +45,7 @@ class Desk:
 
     def __init__(
         self, shares: Requests, configuration: Configuration, server: ServerRequests, checks: HandleChecks,
-        decoding: Decoding, access: Access, sessions: Sessions, numbers: Numbers, events: Events,
+        decoding: Decoding, access: Access, sessions: Sessions, numbers: Numbers, health: Health, events: Events,
     ) -> None:  # fmt: skip
         self._shares = shares
         self._configuration = configuration
@@ -50,7 +55,9 @@ class Desk:
         self._access = access
         self._sessions = sessions
         self._numbers = numbers
+        self._health = health
         self._events = events
+        self._feed = EventFeed(events)
 
     async def answer(self, request: Request, by: str = "") -> Reply:
         """Do what is asked and return the reply; raises HoldfastError, and then nothing has changed.
@@ -78,9 +85,13 @@ class Desk:
                 return Done()
             case DecodeHandle(hex=text):
                 return DecodedReply(decoded=await self._decoding.decode(text))
-            case ListEvents(share=share, kind=kind, since=since, limit=limit):
-                found = await in_thread(lambda: self._events.list(share, kind, since, limit))
+            case ListEvents(filter=wanted, limit=limit):
+                found = await in_thread(lambda: self._events.newest(wanted, limit))
                 return EventsReply(events=tuple(found))
+            case WaitEvents():
+                return await self._feed.answer(request)
+            case GetHealth():
+                return HealthReply(report=await self._health.report())
             case GetNumbers():
                 return await self._numbers.reply()
             case Authenticate() | MakeToken() | ListTokens() | RevokeToken():

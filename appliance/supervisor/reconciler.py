@@ -15,6 +15,7 @@ from appliance.nfs.exports import Export
 from appliance.server_settings import threads
 from appliance.settings import Settings
 from appliance.store import ShareRecord, Store
+from appliance.supervisor.drift import Drift
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.plan import Desired, Wanted, plan
 from appliance.supervisor.threads import in_thread
@@ -28,10 +29,11 @@ NFS = ""
 class Reconciler:
     """Runs the plan, one run at a time, and again when a failure's next try is due."""
 
-    def __init__(self, settings: Settings, store: Store, executor: Executor) -> None:
+    def __init__(self, settings: Settings, store: Store, executor: Executor, drift: Drift) -> None:
         self.settings = settings
         self._store = store
         self._executor = executor
+        self._drift = drift
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self.read_locally: set[str] = set()
@@ -47,12 +49,16 @@ class Reconciler:
         async with self._lock:
             records = [await self._identified(record) for record in await in_thread(self._store.shares)]
             wanted = self._desired(records)
-            await self._towards(wanted)
+            actions = plan(wanted, await self._executor.observe())
+            await self._drift.note(wanted, actions)
+            self._drift.reached(None)
+            await self._executor.execute(actions)
             if (seen := self._desired(records)) != wanted:  # a source was not there
                 wanted = seen
                 await self._towards(wanted)
             self._executor.note_left_out(wanted.exports)
             self._executor.faults.pop(NFS, None)
+            self._drift.reached(None if self._executor.faults else wanted)
 
     async def attempt(self) -> None:
         """Reconcile, and remember instead of raising what the NFS server raises; `run` tries it again later."""
@@ -76,11 +82,16 @@ class Reconciler:
             raise MountError(f"{name} did not come back", "GET /v1/shares tells why")
 
     async def run(self) -> None:
-        """Reconcile whenever there is reason to. Runs until it is cancelled."""
+        """Reconcile whenever there is reason to, and by the clock: nobody says when he unexports or unmounts a share.
+
+        Runs until it is cancelled.
+        """
         while True:
             due = min((fault.retry_at for fault in self._executor.faults.values()), default=None)
+            by_clock = self.settings.reconcile_interval or None
+            patience = by_clock if due is None else max(0.0, due - time.monotonic())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), None if due is None else max(0.0, due - time.monotonic()))
+                await asyncio.wait_for(self._wake.wait(), patience)
             self._wake.clear()
             await self._attempt()
 

@@ -30,12 +30,14 @@ from appliance.supervisor.configuration import Configuration
 from appliance.supervisor.control_server import ControlServer
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.desk import Desk
+from appliance.supervisor.drift import Drift
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.first import STOP_SIGNALS
 from appliance.supervisor.first_orders import FirstProcess
 from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.guard import Guard
 from appliance.supervisor.handle_checks import HandleChecks
+from appliance.supervisor.health import Health
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
@@ -97,13 +99,13 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         data_path = FuseDataPath(first, held, settings.source_roots)
         executor = Executor(settings, nfs_side.server, data_path, lost=lambda: reconciler.wake())
         executor.adopt()
-        reconciler = Reconciler(settings, store, executor)
-        stack.push_async_callback(reconciler.shut_down)
-        changes = Changes(settings, store, executor, reconciler, data_path)
-        requests = Requests(settings, store, executor, changes, nfs_side)
         database = Database(settings.database)
         stack.callback(database.close)
         results, events = CheckStore(database), Events(database)
+        reconciler = Reconciler(settings, store, executor, Drift(events))
+        stack.push_async_callback(reconciler.shut_down)
+        changes = Changes(settings, store, executor, reconciler, data_path)
+        requests = Requests(settings, store, executor, changes, nfs_side)
         if store.restored:
             events.add("state-restored", f"the state database {store.restored}; it was restored from its copy")
         file = SharesFile(settings, changes, events)
@@ -117,11 +119,12 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
 
         executor.letting_go = let_go
         sessions = Sessions(settings, store, executor, nfs_side.server)
+        health = Health(store, executor, nfs_side, events)
         numbers = Numbers(executor, checks, sessions, nfs_side.server, nfs_side.restarts)
         decoding, access = Decoding(settings, store, executor), Access(Tokens(database))
         configuration = Configuration(changes, file)
         server = ServerRequests(environment, settings, store, changes, reconciler)
-        desk = Desk(requests, configuration, server, checks, decoding, access, sessions, numbers, events)
+        desk = Desk(requests, configuration, server, checks, decoding, access, sessions, numbers, health, events)
         control = ControlServer(settings.control_socket, {0, os.getuid(), api_user.pw_uid}, desk.answer)
         stack.push_async_callback(control.stop)
         await control.start(api_user.pw_gid)
@@ -143,6 +146,7 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         _endless(stack, canaries.run(), "canaries")
         _endless(stack, SourceWatch(executor, events, settings.source_roots, reconciler.wake).run(), "watch of sources")
         _endless(stack, file.run(), "watch over the file with shares")
+        _endless(stack, health.run(), "health")
         await reconciler.run()
 
 

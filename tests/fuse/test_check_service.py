@@ -27,7 +27,7 @@ from appliance.control_checks import (
     StartCheck,
 )
 from appliance.errors import RequestError
-from appliance.events import Event
+from appliance.events import Event, EventFilter
 from appliance.handles import CheckWanted, DecodedHandle
 from appliance.linux import handles
 from appliance.model import ShareChanges
@@ -77,7 +77,7 @@ async def view(appliance: Appliance) -> ShareView:
 
 
 async def events(appliance: Appliance, kind: str) -> tuple[Event, ...]:
-    reply = await appliance.desk.answer(ListEvents(share="a", kind=kind))
+    reply = await appliance.desk.answer(ListEvents(filter=EventFilter(share="a", kind=kind)))
     assert isinstance(reply, EventsReply)
     return reply.events
 

@@ -12,6 +12,7 @@ from appliance.control import Done
 from appliance.control_checks import EventsReply, ListEvents
 from appliance.control_clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
 from appliance.errors import RequestError
+from appliance.events import EventFilter
 from appliance.nfs_clients import NfsClientReport
 from tests.support.appliance import Appliance, running
 from tests.support.filesystems import Filesystem
@@ -79,7 +80,7 @@ def test_clients_are_told_with_the_paths_of_what_they_hold(disk: Filesystem, tmp
             for question in (GetClient(number=4), ExpireClient(number=4), ListClients(share="c")):
                 with pytest.raises(RequestError):
                     await appliance.desk.answer(question)
-            events = await appliance.desk.answer(ListEvents(kind="client-expired"))
+            events = await appliance.desk.answer(ListEvents(filter=EventFilter(kind="client-expired")))
             assert isinstance(events, EventsReply)
             assert [event.by for event in events.events] == ["token x"]
 

@@ -27,9 +27,11 @@ from appliance.supervisor.configuration import Configuration
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.desk import Desk
+from appliance.supervisor.drift import Drift
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.handle_checks import HandleChecks
+from appliance.supervisor.health import Health
 from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
@@ -69,9 +71,10 @@ class Appliance:
         self.results, self.events = CheckStore(self.database), Events(self.database)
         data_path = data_path or FuseDataPath(NoFdStore(), {})
         self.executor = Executor(self.settings, self.server, data_path, lambda: self.reconciler.wake())
-        self.reconciler = Reconciler(self.settings, self.store, self.executor)
+        self.reconciler = Reconciler(self.settings, self.store, self.executor, Drift(self.events))
+        side = PlayedSide(self.server)
         self.changes = Changes(self.settings, self.store, self.executor, self.reconciler, data_path)
-        requests = Requests(self.settings, self.store, self.executor, self.changes, PlayedSide(self.server))
+        requests = Requests(self.settings, self.store, self.executor, self.changes, side)
         modes = CheckModes(self.settings, self.executor, self.reconciler, self.server)
         self.checks = HandleChecks(self.settings, self.store, self.results, self.events, self.executor, modes)
         self.canaries = Canaries(self.settings, self.results, self.events, self.executor)
@@ -80,11 +83,13 @@ class Appliance:
         self.file = SharesFile(self.settings, self.changes, self.events)
         configuration = Configuration(self.changes, self.file)
         sessions = Sessions(self.settings, self.store, self.executor, self.server)
+        health = Health(self.store, self.executor, side, self.events)
         numbers = Numbers(self.executor, self.checks, sessions, self.server, lambda: {"api": 1})
         access = Access(Tokens(self.database))
         server_requests = ServerRequests(self.settings, self.settings, self.store, self.changes, self.reconciler)
         self.desk = Desk(
-            requests, configuration, server_requests, self.checks, decoding, access, sessions, numbers, self.events
+            requests, configuration, server_requests, self.checks, decoding, access, sessions, numbers, health,
+            self.events,
         )
 
         async def let_go(share: str) -> None:

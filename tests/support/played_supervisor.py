@@ -50,12 +50,15 @@ from appliance.control_checks import (
     DecodeHandle,
     EventsReply,
     GetCheck,
+    GetHealth,
     GetNumbers,
+    HealthReply,
     ListChecks,
     ListEvents,
     NumbersReply,
     ShareNumbers,
     StartCheck,
+    WaitEvents,
 )
 from appliance.control_clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
 from appliance.control_config import (
@@ -69,8 +72,9 @@ from appliance.control_config import (
 )
 from appliance.control_server_settings import GetServer, ServerReply, ServerView, UpdateServer
 from appliance.errors import RequestError
-from appliance.events import Event
+from appliance.events import Event, EventFilter
 from appliance.handles import DecodedHandle, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth
+from appliance.health import Finding, HealthReport
 from appliance.model import Config, Share
 from appliance.model.server import ServerSettings
 from appliance.nfs_clients import ClientState, Held, NfsClient, NfsClientReport
@@ -119,6 +123,7 @@ class Supervisor:
         self.nfs = ServerSettings()
         self.requests: list[Request] = []
         self.asked_by: list[str] = []
+        self.stream: list[Event] = []
         self.tokens: dict[str, tuple[str, Role]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -184,6 +189,8 @@ class Supervisor:
                     ready=self.ready, nfs=True, shares_enabled=1, shares_ready=1, problems=("secret reason",)
                 )
                 return ReadinessReply(readiness=readiness)
+            case WaitEvents():
+                return await self.wait(request)
             case _:
                 return self.checks(request)
 
@@ -205,6 +212,16 @@ class Supervisor:
             if isinstance(request, UpdateShare):
                 request.changes.apply(self._find(request.name))
         return PreviewReply(preview=PREVIEW)
+
+    async def wait(self, request: WaitEvents) -> Reply:
+        """Wait for less long than the real one, so that a test's end is near."""
+        last = self.stream[-1].id if self.stream else 0
+        if request.after is None:
+            return EventsReply(events=(), last=last)
+        found = tuple(event for event in self.stream if event.id > request.after)
+        if not found:
+            await asyncio.sleep(min(request.seconds, 0.05))
+        return EventsReply(events=found, last=last)
 
     def access(self, request: AccessRequest) -> Reply:
         match request:
@@ -257,9 +274,14 @@ class Supervisor:
             case DecodeHandle(hex=text):
                 parse_hex(text)
                 return DecodedReply(decoded=DecodedHandle(form="nfs", verdict=Meaning.FREED, reason="gone"))
-            case ListEvents(kind=kind):
+            case ListEvents(filter=EventFilter(kind=kind)):
                 event = Event(id=1, time=2.0, kind="handle-drift", share="a", message="m", data={})
                 return EventsReply(events=(event,) if kind in (None, event.kind) else ())
+            case GetHealth():
+                finding = Finding(
+                    code="share-failed", severity="critical", share="a", message="m", hint="h", since=1.0
+                )
+                return HealthReply(report=HealthReport(status="critical", findings=(finding,)))
             case GetNumbers():
                 health = HandleHealth(status="drift", samples=3, canary_seconds=0.01)
                 return NumbersReply(shares=(ShareNumbers(share="a", health=health, last=(CHECK,), drifts=1, checks=2),))

@@ -155,6 +155,8 @@ ROUTES = [
     ("GET", "/v1/config/file"),
     ("GET", "/v1/events"),
     ("GET", "/metrics"),
+    ("GET", "/v1/events/stream"),
+    ("GET", "/v1/health"),
     ("GET", "/v1/tokens"),
     ("GET", "/v1/clients"),
     ("GET", "/v1/clients/1"),

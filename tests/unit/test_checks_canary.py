@@ -43,7 +43,7 @@ class Aviary:
 
     @property
     def kinds(self) -> list[str]:
-        return [event.kind for event in self.events.list()]
+        return [event.kind for event in self.events.newest()]
 
 
 @pytest.fixture

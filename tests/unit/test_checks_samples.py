@@ -17,7 +17,7 @@ from appliance.checks.pace import Pace
 from appliance.checks.samples import Sample, from_text, keep, to_text
 from appliance.database import Database
 from appliance.errors import RequestError
-from appliance.events import KEPT, Events
+from appliance.events import KEPT, EventFilter, Events
 from appliance.fuse.source_id import Backing, SourceId
 from appliance.handles import CheckWanted
 from appliance.linux.handles import NativeHandle
@@ -145,10 +145,10 @@ def test_events_are_bounded_and_filtered(database: Database, monkeypatch: pytest
     events = Events(database)
     for number in range(25):
         events.add("odd" if number % 2 else "even", f"number {number}", "a" if number < 20 else None, {"n": number})
-    assert [event.data["n"] for event in events.list()] == list(range(24, 14, -1))
-    assert [event.data["n"] for event in events.list(share="a", kind="odd")] == [19, 17, 15]
-    assert [event.data["n"] for event in events.list(limit=2)] == [24, 23]
-    assert events.list(since=events.list(limit=1)[0].time + 1) == []
+    assert [event.data["n"] for event in events.newest()] == list(range(24, 14, -1))
+    assert [event.data["n"] for event in events.newest(EventFilter(share="a", kind="odd"))] == [19, 17, 15]
+    assert [event.data["n"] for event in events.newest(limit=2)] == [24, 23]
+    assert events.newest(EventFilter(since=events.newest(limit=1)[0].time + 1)) == []
 
 
 def test_revoked_keys_are_remembered(tmp_path: Path) -> None:

@@ -25,13 +25,17 @@ from appliance.control import (
     ShareView,
     UpdateShare,
 )
+from appliance.database import Database
 from appliance.errors import RequestError
+from appliance.events import Events
 from appliance.model import Client, Share, ShareChanges
 from appliance.nfs import protection
+from appliance.nfs.server import Exported
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor import mountinfo
 from appliance.supervisor.changes import Changes
+from appliance.supervisor.drift import Drift
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.requests import Requests
@@ -54,8 +58,10 @@ class Appliance:
         self.path = FakePath()
         self.server = PlayedServer(self.settings)
         self.store = Store(self.settings.database)
+        self.database = Database(self.settings.database)
+        self.events = Events(self.database)
         self.executor = Executor(self.settings, self.server, self.path, lambda: self.reconciler.wake())
-        self.reconciler = Reconciler(self.settings, self.store, self.executor)
+        self.reconciler = Reconciler(self.settings, self.store, self.executor, Drift(self.events))
         self.changes = Changes(self.settings, self.store, self.executor, self.reconciler, self.path)
         self.requests = Requests(self.settings, self.store, self.executor, self.changes, PlayedSide(self.server))
 
@@ -91,6 +97,7 @@ async def running(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         yield appliance
     finally:
         await appliance.reconciler.shut_down()
+        appliance.database.close()
         appliance.store.close()
     assert mounts == set()
     assert appliance.server.running == 0
@@ -383,7 +390,9 @@ def test_a_successor_goes_on_with_what_is_served_and_touches_nothing(act: Callab
         appliance.executor = Executor(
             appliance.settings, appliance.server, appliance.path, lambda: appliance.reconciler.wake()
         )
-        appliance.reconciler = Reconciler(appliance.settings, appliance.store, appliance.executor)
+        appliance.reconciler = Reconciler(
+            appliance.settings, appliance.store, appliance.executor, Drift(appliance.events)
+        )
         appliance.executor.adopt()
         await appliance.reconciler.reconcile()
         assert appliance.path.log == ["adopt", "adopt", "discard"]
@@ -406,7 +415,9 @@ def test_a_supervisor_that_died_with_another_key_stored_leaves_no_mount_with_the
         appliance.executor = Executor(
             appliance.settings, appliance.server, appliance.path, lambda: appliance.reconciler.wake()
         )
-        appliance.reconciler = Reconciler(appliance.settings, appliance.store, appliance.executor)
+        appliance.reconciler = Reconciler(
+            appliance.settings, appliance.store, appliance.executor, Drift(appliance.events)
+        )
         appliance.executor.adopt()
         await appliance.reconciler.reconcile()
         assert appliance.path.log == ["adopt", "adopt", "discard", "unmount", "close", "mount"]
@@ -424,7 +435,9 @@ def test_what_cannot_be_adopted_is_mounted_anew(act: Callable[[Body], None]) -> 
         appliance.executor = Executor(
             appliance.settings, appliance.server, appliance.path, lambda: appliance.reconciler.wake()
         )
-        appliance.reconciler = Reconciler(appliance.settings, appliance.store, appliance.executor)
+        appliance.reconciler = Reconciler(
+            appliance.settings, appliance.store, appliance.executor, Drift(appliance.events)
+        )
         appliance.executor.adopt()
         assert not appliance.executor.served
         await appliance.reconciler.reconcile()
@@ -520,3 +533,71 @@ def test_protection_that_nobody_provides_is_refused(
             assert (caught.value.code, caught.value.field) == ("protection-missing", f"clients.1.{field}")
 
     act(body)
+
+
+@pytest.fixture
+def by_clock(act: Act) -> Callable[[Body], None]:
+    """Run a test with the reconciler's own task, which looks every 50 ms."""
+
+    def run(body: Body) -> None:
+        async def watched(appliance: Appliance) -> None:
+            appliance.reconciler.settings = appliance.settings.model_copy(update={"reconcile_interval": 0.05})
+            task = asyncio.create_task(appliance.reconciler.run())
+            try:
+                await body(appliance)
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
+
+        act(watched)
+
+    return run
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_what_somebody_undoes_by_hand_is_repaired_and_told(by_clock: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        await appliance.create("b")
+        server, mounts = appliance.server, appliance.path.mounts
+        assert appliance.events.newest() == []  # what was asked for is no drift
+
+        def told() -> set[tuple[str | None, str]]:
+            return {(one.share, one.message) for one in appliance.events.newest() if one.kind == "drift-repaired"}
+
+        whole = server.there
+        server.there = Exported(whole.text, frozenset(list(whole.pairs)[1:]))  # exportfs -u
+        await eventually(lambda: server.there == whole)
+        await eventually(lambda: (None, "exports were not as wanted, and are put in force again") in told())
+
+        mounts.discard(appliance.settings.exports_dir / "a")  # umount -l
+        await eventually(lambda: appliance.settings.exports_dir / "a" in mounts)
+        await eventually(lambda: ("a", "its mount was gone, and is made anew") in told())
+
+        server.running = 0  # rpc.nfsd 0
+        await eventually(lambda: server.running)
+        await eventually(lambda: len(told()) == 3)
+        assert all(event.by == "" for event in appliance.events.newest())
+
+    by_clock(body)
+
+
+def test_what_is_asked_for_and_what_fails_is_no_drift(by_clock: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance) -> None:
+        await appliance.create("a")
+        await appliance.change("a", workers=5)
+        appliance.server.broken = "exportfs: no room"
+        await appliance.change("a", clients=[Client(network="192.0.2.0/24")])
+        appliance.server.broken = ""
+        await eventually(lambda: not appliance.executor.faults)
+        await appliance.reconciler.reconcile()
+        await appliance.change("a", enabled=False)
+        await appliance.reconciler.reconcile()
+        assert appliance.events.newest() == []
+
+    by_clock(body)
