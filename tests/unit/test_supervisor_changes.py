@@ -22,7 +22,7 @@ from appliance.control_config import (
 )
 from appliance.database import Database
 from appliance.errors import RequestError
-from appliance.events import Events
+from appliance.events import EventFilter, Events
 from appliance.model import Config, ShareChanges
 from appliance.previews import Preview
 from appliance.supervisor import shares_file
@@ -229,7 +229,7 @@ def test_a_change_of_the_file_touches_what_differs_and_nothing_else(act: Act) ->
         await managed.write("a", "c")
         assert log[seen:] == ["unmount", "close", "mount"]
         assert managed.owners() == {"a": "file", "c": "file"}
-        kinds = [event.kind for event in managed.events.newest(None, None, None, 10)]
+        kinds = [event.kind for event in managed.events.newest(limit=10)]
         assert kinds == ["config-file-applied", "config-file-applied"]
 
     act(body)
@@ -279,7 +279,7 @@ def test_a_file_that_is_refused_changes_nothing_and_says_why(act: Act, bad: str)
         assert (status.state, status.shares) == ("refused", ("a", "b"))
         assert status.reason
         assert appliance.snapshot() == before
-        assert managed.events.newest(None, "config-file-refused", None, 10)[0].message == status.reason
+        assert managed.events.newest(EventFilter(kind="config-file-refused"))[0].message == status.reason
         assert (await refused(appliance.requests.answer(DeleteShare(name="a")))).code == "owned-by-file"
         if bad == "directory":
             managed.path.rmdir()
@@ -297,7 +297,7 @@ def test_a_refused_file_is_tried_again_by_itself(act: Act, monkeypatch: pytest.M
         managed.appliance.path.missing = set()
         await managed.file.look()
         assert managed.file.status.state == "applied"
-        assert len(managed.events.newest(None, None, None, 10)) == 2
+        assert len(managed.events.newest(limit=10)) == 2
 
     act(body)
 
