@@ -260,7 +260,14 @@ class ClientSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
-    url: str = Field(default="http://127.0.0.1:8080", description="Address of the REST API.")
+    url: str = Field(
+        default="unix:/run/holdfast/api.sock",
+        description="Address of the REST API: `http://HOST:PORT`, `https://HOST:PORT`, or `unix:PATH`, which needs no "
+        "token for root.",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="File with the certificates to trust, instead of the system's."
+    )
     token: str = Field(default="", repr=False, description="The API's token; without it, the file is read.")
     token_file: Path = Field(default=Path("/var/lib/holdfast/api-token"), description="The file with the API's token.")
 
