@@ -67,7 +67,7 @@ def client_of(text: str) -> Json:
     if address.startswith("@"):
         kind, address = "netgroup", address[1:]
     elif "*" in address or "?" in address:
-        kind = "pattern"
+        kind = "wildcard"
     if kind == "network" and "/" not in address:
         address += "/128" if ":" in address else "/32"
     found: Json = {kind: address}

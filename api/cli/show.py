@@ -89,7 +89,7 @@ def decoded(found: Json) -> str:
 
 def shares(found: Json) -> str:
     """Return all shares, a line each."""
-    rows = [("share", "status", "source", "clients", "workers", "reason")]
+    rows: list[Sequence[object]] = [("share", "status", "source", "clients", "workers", "reason")]
     for share in found["shares"]:
         state = share["state"]
         who = " ".join(_who(client) for client in share["clients"]) or "-"
@@ -98,7 +98,7 @@ def shares(found: Json) -> str:
 
 
 def _who(client: Json) -> str:
-    address = next((client[key] for key in ("network", "host", "netgroup", "pattern") if client.get(key)), "?")
+    address = next((client[key] for key in ("network", "host", "netgroup", "wildcard") if client.get(key)), "?")
     return f"{address}:{client['access']}"
 
 

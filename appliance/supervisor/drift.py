@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appliance.errors import StateError
 from appliance.events import Events, NewEvent
 from appliance.logs import facts
 from appliance.supervisor.plan import Action, ApplyExports, Desired, Open, Release, Resize, SetThreads, Unmount
@@ -30,10 +29,7 @@ class Drift:
             return
         for event in drifted(actions):
             _LOG.warning("somebody has changed what is ours", share=event.share or "-", found=event.message)
-            try:
-                await in_thread(lambda event=event: self._events.record(event))  # type: ignore[misc]
-            except StateError as error:  # it is repaired all the same
-                _LOG.error("an event cannot be recorded", event=event.kind, reason=error.message)
+            await in_thread(lambda event=event: self._events.add(event.kind, event.message, event.share))  # type: ignore[misc]
 
 
 def drifted(actions: Sequence[Action]) -> list[NewEvent]:

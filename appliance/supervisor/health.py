@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from appliance.control import ShareState
 from appliance.errors import HoldfastError
-from appliance.events import Events, NewEvent
+from appliance.events import Data, Events
 from appliance.health import Finding, HealthReport, Severity
 from appliance.logs import facts
 from appliance.numbers import Capacity
@@ -88,7 +88,9 @@ class Health:
     async def _look(self) -> list[Seen]:
         records = await in_thread(self._store.shares)
         problems = await self._nfs_side.problems()
-        states = await asyncio.gather(*(self._share(record) for record in records))
+        enabled = [record for record in records if record.share.enabled]
+        in_force = await self._executor.in_force(enabled)
+        states = await asyncio.gather(*(self._share(record, record.share.name in in_force) for record in enabled))
         return [*self._of_server(problems), *(one for found in states for one in found)]
 
     def _of_server(self, problems: Collection[str]) -> list[Seen]:
@@ -98,12 +100,10 @@ class Health:
             found.append(Seen("nfs-server", "critical", None, fault.error.message, fault.error.hint))
         return found
 
-    async def _share(self, record: ShareRecord) -> list[Seen]:
-        if not record.share.enabled:
-            return []
+    async def _share(self, record: ShareRecord, in_force: bool) -> list[Seen]:
         name = record.share.name
         found = of_state(name, await state(self._executor, record))
-        if not any(one.severity == "critical" for one in found) and not await self._executor.in_force(record):
+        if not any(one.severity == "critical" for one in found) and not in_force:
             hint = "it is repaired by itself within seconds; GET /v1/events tells what was found"
             reason = "it is not mounted and exported as it should"
             found.append(Seen("share-not-in-force", "critical", name, reason, hint))
@@ -115,16 +115,16 @@ class Health:
             del self._since[key]
             code, share = key
             _LOG.info("a finding is over", code=code, share=share or "-")
-            await self._record(NewEvent("finding-over", f"no longer: {code}", share, {"code": code}))
+            await self._record("finding-over", f"no longer: {code}", share, {"code": code})
         for key, one in [(key, one) for key, one in seen.items() if key not in self._since]:
             self._since[key] = self._now()
             log = _LOG.info if one.severity == "info" else _LOG.warning
             log("a finding", code=one.code, severity=one.severity, share=one.share or "-", reason=one.message)
             data = {"code": one.code, "severity": one.severity, "hint": one.hint}
-            await self._record(NewEvent("finding", one.message, one.share, data))
+            await self._record("finding", one.message, one.share, data)
 
-    async def _record(self, event: NewEvent) -> None:
-        await in_thread(lambda: self._events.record(event))
+    async def _record(self, kind: str, message: str, share: str | None, data: Data) -> None:
+        await in_thread(lambda: self._events.add(kind, message, share, data))
 
 
 def of_state(share: str, found: ShareState) -> list[Seen]:

@@ -64,8 +64,9 @@ class Sessions:
         clients = [
             _client(number, info, states, devices) for number, (info, states) in (await self._server.clients()).items()
         ]
+        places = self._places()
         mounts = [
-            MountRecord(address=printable(address.encode(errors="surrogateescape")), path=path, share=self._at(path))
+            MountRecord(address=printable(address.encode(errors="surrogateescape")), path=path, share=places.get(path))
             for address, path in await in_thread(self._server.mounts)
         ]
         return ClientsReply(
@@ -101,11 +102,13 @@ class Sessions:
         """Return the served shares by the numbers of their filesystems."""
         root = self._settings.exports_dir
         mounts = await in_thread(lambda: mountinfo.below(root))
-        return {mount.number: mount.path.name for mount in mounts if mount.path.name in self._executor.served}
+        places = self._places()
+        return {mount.number: places[str(mount.path)] for mount in mounts if str(mount.path) in places}
 
-    def _at(self, path: str) -> str | None:
-        name = path.removeprefix(f"{self._settings.exports_dir}/")
-        return name if name in self._executor.served else None
+    def _places(self) -> dict[str, str]:
+        """Return the served shares by the paths of their mounts."""
+        root = self._settings.exports_dir
+        return {str(share.wanted.mountpoint(root)): name for name, share in self._executor.served.items()}
 
     async def _paths(self, share: str, nodes: list[int]) -> tuple[Paths, bool]:
         """Ask a checker for the paths of nodes; a share that does not answer has none."""

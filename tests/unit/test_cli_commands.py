@@ -78,7 +78,7 @@ def test_a_share_from_its_making_to_its_end(
         ("[2001:db8::1]:ro,squash=all", {"network": "2001:db8::1/128", "access": "ro", "squash": "all"}),
         ("desk:rw,anonuid=7,secure-ports=true", {"host": "desk", "access": "rw", "anonuid": 7, "secure_ports": True}),
         ("@lab:rw", {"netgroup": "lab", "access": "rw"}),
-        ("*.example.org", {"pattern": "*.example.org"}),
+        ("*.example.org", {"wildcard": "*.example.org"}),
     ],
 )
 def test_a_client_as_people_write_it(text: str, client: dict[str, object]) -> None:
@@ -119,7 +119,7 @@ def test_events_are_listed_and_followed_until_the_stream_ends(
     assert capsys.readouterr().out == "1970-01-01 00:00:02Z  handle-drift  a  m\n"
     supervisor.stream = [Event(id=9, time=3.0, kind="k", share=None, message="a\nb\x1b[2J", by="token x", data={})]
     answer = supervisor.wait
-    told = []
+    told: list[object] = []
 
     async def wait(request: object) -> object:
         if told:
