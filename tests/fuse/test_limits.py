@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.children import in_child
+from tests.support.children import Child, in_child
 from tests.support.daemon import Daemon
 from tests.support.filesystems import Filesystem
 from tests.support.processes import descendants, descriptor_count, resident_kilobytes
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.fuse
 FILESYSTEMS = ("ext4", "xfs")
 
 _OPEN = 10_000
+_CLIENTS = 200
 _MOST_DESCRIPTORS = 3 * 1024 + 100  # a path, a reading and a writing one for each node of the cache, and some own
 _MOST_KILOBYTES = 80_000  # of any process of the daemon
 _FAR = 8 << 40  # bytes; ext4 ends at 16 TiB
@@ -47,6 +49,33 @@ def test_ten_thousand_open_files(own_daemon: Daemon) -> None:
         return sizes
 
     descriptors, kilobytes = in_child(hold)
+    assert descriptors < _MOST_DESCRIPTORS
+    assert kilobytes < _MOST_KILOBYTES
+
+
+def test_two_hundred_client_processes_at_once(own_daemon: Daemon) -> None:
+    """Far more than there are workers: each waits for its turn, and each sees what it did."""
+    top = own_daemon.mountpoint / "clients"
+    in_child(top.mkdir)
+
+    def work(number: int) -> None:
+        own = top / str(number)
+        own.mkdir()
+        for turn in range(5):
+            (own / "new").write_bytes(b"%d of %d" % (turn, number))
+            (own / "new").rename(own / f"file-{turn}")
+        for turn in range(5):
+            assert (own / f"file-{turn}").read_bytes() == b"%d of %d" % (turn, number)
+        with (top / "log").open("ab", buffering=0) as log:
+            log.write(b"%03d\n" % number)
+
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Child(partial(work, number))) for number in range(_CLIENTS)]
+        for client in clients:
+            client.result()
+    done = in_child((top / "log").read_bytes).split()
+    assert sorted(done) == [b"%03d" % number for number in range(_CLIENTS)]
+    descriptors, kilobytes = _sizes(own_daemon)
     assert descriptors < _MOST_DESCRIPTORS
     assert kilobytes < _MOST_KILOBYTES
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from appliance.backoff import Backoff
 from appliance.errors import MountError, SourceError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.codecs.table import TableCodec
@@ -148,7 +149,9 @@ def test_a_pool_process_that_keeps_dying_is_started_ever_later() -> None:
     serving(act)
 
 
-def test_a_share_closed_while_its_pool_is_down_starts_none() -> None:
+def test_a_share_closed_while_its_pool_is_down_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.supervisor.served.Backoff", lambda **_: Backoff(first=60.0, longest=60.0))
+
     async def act(share: ServedShare, path: FakePath) -> None:
         path.pools[0].die()
         await until(lambda: not share.serving)
