@@ -30,7 +30,8 @@ class ControlClient:
     async def ask(self, request: Request, expected: type[_Expected]) -> _Expected:
         """Return the supervisor's reply; raises ApiError for its refusals, its absence and its silence."""
         try:
-            line = await asyncio.wait_for(self._exchange(encode(Question(by=self._by, request=request))), self._timeout)
+            async with asyncio.timeout(self._timeout):
+                line = await self._exchange(encode(Question(by=self._by, request=request)))
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise _unavailable(repr(error)) from error
         reply = REPLIES.validate_json(line)

@@ -57,7 +57,8 @@ async def complete(argv: Sequence[str], *, stdin: str = "", timeout: float = 60.
         hint = "install nfs-kernel-server and util-linux" if isinstance(error, FileNotFoundError) else ""
         raise CommandError(f"{argv[0]} cannot be run: {error.strerror}", hint) from error
     try:
-        output, errors = await asyncio.wait_for(process.communicate(stdin.encode()), timeout)
+        async with asyncio.timeout(timeout):
+            output, errors = await process.communicate(stdin.encode())
     except (TimeoutError, asyncio.CancelledError) as error:
         await _kill(process)
         if isinstance(error, asyncio.CancelledError):
@@ -76,7 +77,8 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError, TimeoutError):
         process.kill()
         # Not for ever: a process that waits in the kernel for a dead filesystem does not end.
-        await asyncio.wait_for(process.wait(), _KILL_SECONDS)
+        async with asyncio.timeout(_KILL_SECONDS):
+            await process.wait()
 
 
 def failure(argv: Sequence[str], reason: str) -> CommandError:

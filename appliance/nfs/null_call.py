@@ -31,7 +31,8 @@ def is_success(xid: int, body: bytes) -> bool:
 async def answers(port: int, timeout: float, *, host: str = "localhost", version: int = 4) -> bool:
     """Whether an NFS server of that version answers within `timeout` seconds."""
     try:
-        return await asyncio.wait_for(_ask(host, port, version), timeout)
+        async with asyncio.timeout(timeout):
+            return await _ask(host, port, version)
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
         return False
 

@@ -139,7 +139,8 @@ class _Canary:
         assert self._process.stdout is not None  # noqa: S101 - PIPE above
         await self._send(to_text(sample) if sample else "")
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), patience)
+            async with asyncio.timeout(patience):
+                line = await self._process.stdout.readline()
             return Pulse.from_line(line) if line else None
         except (TimeoutError, ValueError, TypeError):
             return None

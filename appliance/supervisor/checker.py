@@ -42,7 +42,8 @@ async def ask(order: CheckOrder | DecodeOrder | NameOrder, patience: float) -> A
         waited = max(patience, _START_SECONDS)  # the first answer comes before the share is touched
         while True:
             try:
-                line = await asyncio.wait_for(process.stdout.readline(), waited)
+                async with asyncio.timeout(waited):
+                    line = await process.stdout.readline()
             except TimeoutError:
                 raise CheckError(
                     f"{order.share.name} did not answer for {waited:g} s",
@@ -81,6 +82,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     try:
-        await asyncio.wait_for(process.wait(), _KILL_SECONDS)
+        async with asyncio.timeout(_KILL_SECONDS):
+            await process.wait()
     except TimeoutError:
         _LOG.warning("a checker hangs and is left behind", pid=process.pid)

@@ -80,7 +80,8 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.ended(), _STOP_SECONDS)
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await self.ended()
                 return
         _LOG.error("a child cannot be killed", child=self.spec.name, pid=self.pid)
 
@@ -103,7 +104,8 @@ async def _is_ready(condition: Ready, pid: int) -> bool:
             return False
         case Answers(place, path):
             with contextlib.suppress(OSError, TimeoutError):
-                status = await asyncio.wait_for(_get(place, path), _ANSWER_SECONDS)
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    status = await _get(place, path)
                 return status.split()[1:2] == [b"200"]
             return False
         case Succeeds(argv):

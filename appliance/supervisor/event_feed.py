@@ -28,7 +28,8 @@ class EventFeed:
             if found or left <= 0:
                 return EventsReply(events=tuple(found), last=last)
             try:
-                await asyncio.wait_for(recorded.wait(), left)
+                async with asyncio.timeout(left):
+                    await recorded.wait()
             except TimeoutError:
                 return EventsReply(events=(), last=last)
 

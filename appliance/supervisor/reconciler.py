@@ -91,7 +91,8 @@ class Reconciler:
             by_clock = self.settings.reconcile_interval or None
             patience = by_clock if due is None else max(0.0, due - time.monotonic())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), patience)
+                async with asyncio.timeout(patience):
+                    await self._wake.wait()
             self._wake.clear()
             await self._attempt()
 

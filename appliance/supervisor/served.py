@@ -57,7 +57,8 @@ class ServedShare:
             await in_thread(mount)
             await in_thread(self._record.begin_table)
             self._start_pool()
-            await asyncio.wait_for(self._record.ready.wait(), ready_timeout)
+            async with asyncio.timeout(ready_timeout):
+                await self._record.ready.wait()
         except TimeoutError:
             await self.close(patience=0)
             reason = self._record.reason or "no word from them"
@@ -104,7 +105,8 @@ class ServedShare:
         """End all workers and start as many new ones. Raises MountError if they do not serve in time."""
         await self.resize(self.wanted)
         try:
-            await asyncio.wait_for(self._record.ready.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._record.ready.wait()
         except TimeoutError:
             raise MountError(f"the new workers of {self.wanted.name} do not serve within {timeout:g} s") from None
 
@@ -134,7 +136,8 @@ class ServedShare:
         if self._pool and self._reader >= 0:
             self._pool.request_status()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._record.polled.wait(), _STATUS_SECONDS)
+                async with asyncio.timeout(_STATUS_SECONDS):
+                    await self._record.polled.wait()
 
     def totals(self) -> Totals:
         """Return what the workers have counted since the share was mounted."""

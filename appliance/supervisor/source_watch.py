@@ -64,7 +64,8 @@ class SourceWatch:
                     for name in {**self._executor.served, **self._executor.missing}:
                         await self._look_at(name)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(wake.wait(), _INTERVAL_SECONDS)
+                        async with asyncio.timeout(_INTERVAL_SECONDS):
+                            await wake.wait()
                     if wake.is_set():
                         wake.clear()
                         self._executor.retry_sources()
@@ -133,7 +134,8 @@ class SourceWatch:
         try:
             looker.stdin.write(order.to_line())
             await looker.stdin.drain()
-            line = await asyncio.wait_for(looker.stdout.readline(), patience)
+            async with asyncio.timeout(patience):
+                line = await looker.stdout.readline()
             return Seen.from_line(line)
         except (TimeoutError, ConnectionError, ValueError, TypeError):
             await self._end_looker()

@@ -156,7 +156,7 @@ def test_a_source_that_became_another_filesystem_is_refused(disk: Filesystem, mo
         status, said = _refused(source, mountpoint, *options)
     assert status == _EX_NOINPUT
     assert "was ino32 and is now table" in said
-    assert "mount the filesystem that the share was made for" in said, "the step that mends it"
+    assert "mount there what the share was made for" in said, "the step that mends it"
     assert _served(source, mountpoint, *options), "it is back"
 
 

@@ -61,7 +61,8 @@ def test_who_waits_is_answered_when_there_is_something(events: Events) -> None:
         await asyncio.sleep(0)
         await asyncio.to_thread(events.add, "a", "does not fit")
         await asyncio.to_thread(events.add, "b", "fits")
-        reply = await asyncio.wait_for(waiting, 30)
+        async with asyncio.timeout(30):
+            reply = await waiting
         assert ([event.message for event in reply.events], reply.last) == (["fits"], 2)
         assert await feed.answer(WaitEvents(after=2, seconds=0.01)) == EventsReply(events=(), last=2)
 
