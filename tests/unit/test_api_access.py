@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import logging
 import os
 import socket
 import ssl
@@ -99,6 +100,22 @@ def test_a_refusal_tells_nothing(anonymous: TestClient) -> None:
     }
     assert len(answers) == 1
     assert error(anonymous.get("/v1/shares"), 401)["hint"] == ""
+
+
+def test_no_log_line_has_a_secret(
+    anonymous: TestClient, supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    supervisor.tokens["t"] = (f"{PREFIX}t-secret", "admin")
+    for shown in (f"{PREFIX}t-secret", f"{PREFIX}guess-secret", TOKEN):
+        anonymous.get("/v1/shares", headers=bearer(shown))
+        anonymous.post("/v1/tokens", headers=bearer(shown), json={"name": "made-secret", "role": "read"})
+    anonymous.app.state.control = None  # type: ignore[attr-defined]
+    error(anonymous.get("/v1/shares", headers=bearer(TOKEN)), 500)  # a defect is logged with its traceback
+    assert "a request failed" in caplog.text
+    whole = caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    secrets = (f"{PREFIX}t-secret", "guess-secret", TOKEN, f"{PREFIX}made-secret")
+    assert [word for word in secrets if word in whole] == []
 
 
 def test_whoever_guesses_has_to_wait_and_locks_nobody_out(supervisor: Supervisor) -> None:
