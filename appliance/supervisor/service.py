@@ -120,7 +120,10 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         executor.letting_go = let_go
         sessions = Sessions(settings, store, executor, nfs_side.server)
         health = Health(store, executor, nfs_side, events)
-        numbers = Numbers(executor, checks, sessions, nfs_side.server, nfs_side.restarts)
+        api = Guard(api_child(settings, listener, local), settings.ready_timeout)
+        numbers = Numbers(
+            executor, checks, sessions, nfs_side.server, lambda: {**nfs_side.restarts(), api.spec.name: api.restarts}
+        )
         decoding, access = Decoding(settings, store, executor), Access(Tokens(database))
         configuration = Configuration(changes, file)
         server = ServerRequests(environment, settings, store, changes, reconciler)
@@ -129,7 +132,6 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         stack.push_async_callback(control.stop)
         await control.start(api_user.pw_gid)
 
-        api = Guard(api_child(settings, listener, local), settings.ready_timeout)
         stack.push_async_callback(api.stop)
         # The API has no part in the shares' coming up, nor they in its.
         starting = _background(stack, api.start(patient=first.again))

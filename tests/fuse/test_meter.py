@@ -29,7 +29,7 @@ def test_the_room_on_the_source_is_told(disk: Filesystem, tmp_path: Path, watch:
     async def body() -> None:
         async with running(tmp_path, canary_interval=0.1) as appliance:
             await appliance.share("a", source)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(200):
                 while not appliance.executor.capacity:
                     await asyncio.sleep(0.02)
             reply = await appliance.desk.answer(GetNumbers())
@@ -73,7 +73,7 @@ def test_requests_are_counted_whoever_served_them(disk: Filesystem, tmp_path: Pa
             assert hits > 0
             for worker in (await served.state()).workers:
                 os.kill(worker.pid, signal.SIGKILL)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(200):
                 while (await served.state()).worker_deaths < 1 or not served.serving:
                     await asyncio.sleep(0.02)
                 await asyncio.to_thread((appliance.settings.exports_dir / "a" / "after").mkdir)

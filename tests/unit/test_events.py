@@ -100,8 +100,9 @@ def test_the_stream_tells_events_as_they_happen(supervisor: Supervisor) -> None:
 
         def next_event() -> dict[str, str]:
             fields: dict[str, str] = {}
-            while line := response.readline().decode().rstrip("\n") or not fields:
-                name, separator, value = str(line).partition(": ")
+            while (line := response.readline().decode()) != "\n" or not fields:
+                assert line, "the stream has ended"
+                name, separator, value = line.rstrip("\n").partition(": ")
                 if separator and name:
                     fields[name] = value
             return fields
