@@ -2,12 +2,13 @@
 #   make up                              the appliance, running, with a share that was tried      make down  ends it
 #   make test                            everything that can be tested                            make venv  .venv alone
 #   make bench-inodes                     cost of inodes up to a million, to results/ (docs/benchmarks.md)
+#   make bench-directory                  a directory of a million entries
 #   make bench-upcalls                    requests that reach a worker, for what a program does
 #   make kills                            a thousand workers killed with files open
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run soak kills bench-inodes bench-upcalls venv clean
+.PHONY: up down test image lock shell vm-run soak kills bench-inodes bench-directory bench-upcalls venv clean
 
 venv:
 	@deploy/bootstrap
@@ -21,6 +22,9 @@ vm-run: venv
 
 bench-inodes: venv
 	@$(PYTHON) -m tests.bench.inodes
+
+bench-directory: venv
+	@$(PYTHON) -m tests.bench.directory
 
 bench-upcalls: venv
 	@$(PYTHON) -m tests.bench.upcalls

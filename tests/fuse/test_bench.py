@@ -28,6 +28,11 @@ def test_the_benchmark_measures_every_size(tmp_path: Path) -> None:
     assert said.count("\n") == 6
 
 
+def test_a_large_directory_is_measured() -> None:
+    said = run(sys.executable, "-m", "tests.bench.directory", "--entries", "2000")
+    assert said.startswith("ext4: 2,000 entries listed in ")
+
+
 @pytest.mark.kinds("ext4")
 def test_no_more_requests_than_needed(own_daemon: Daemon) -> None:
     upcalls.make_archive(own_daemon.mountpoint.parent / "tree.tar")
