@@ -16,6 +16,10 @@ class WatchedLog:
         self._offset = path.stat().st_size
         self._announced: list[re.Pattern[str]] = []
 
+    def announce(self, *patterns: str) -> None:
+        """Accept lines that match one of `patterns` from now on: what is logged may come after its cause is over."""
+        self._announced += map(re.compile, patterns)
+
     @contextmanager
     def announced(self, *patterns: str) -> Iterator[None]:
         """Accept lines that match one of `patterns`, until the context ends."""
