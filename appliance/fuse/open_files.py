@@ -119,6 +119,7 @@ class OpenFiles:
 
         May wait for storage: the id may be all that kept an unlinked file.
         """
+        self._finish_closing(slot)  # what an error has left
         with self._locked():
             if backing_id := self._remove(handle):
                 self._set_slot(slot, Word.CLOSING, backing_id)

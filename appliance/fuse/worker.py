@@ -176,7 +176,8 @@ class _Worker:
         if self._board.draining or words[Word.RETIRING] or self._is_orphan():
             os._exit(0)
         self._drop_removed()
-        if self._open_files.left:
+        # Not before it has attached: until then it has rights that it will not have, and Raised would remember those.
+        if words[Word.SERVING] and self._open_files.left:
             with self._housekeeping():
                 self._open_files.close_left(self._slot)
         if time.monotonic() - self._aged > AGE_SECONDS:

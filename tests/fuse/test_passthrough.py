@@ -55,7 +55,7 @@ def opens(served: Daemon) -> Iterator[Registry]:
     with registry(served) as found:
         yield found
         _await(lambda: (len(found.files), found.files.ids, found.files.left) == (0, 0, 0), "files stay open")
-        assert found.made > 0
+        assert (found.made > 0, found.files.refusal) == (True, 0)
         assert found.ids_of_the_kernel(found.made + 100) == []
 
 
@@ -64,6 +64,15 @@ def _await(condition: Callable[[], bool], complaint: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.02)
+
+
+def _busy_workers(opens: Registry) -> list[int]:
+    """Return workers that have served something; waits for the first."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while not (found := opens.busy_workers()):
+        assert time.monotonic() < deadline, "no worker serves"
+        time.sleep(0.002)
+    return found
 
 
 def test_no_worker_reads_or_writes(served: Daemon, opens: Registry, disk: Filesystem) -> None:
@@ -140,6 +149,7 @@ def test_a_worker_killed_at_any_step_of_open_and_close(
         assert number > 1 or (call == "ioctl" and others), "nobody was killed"  # the id is there already, and stays
         stack.close()
         _await(lambda: (len(found.files), found.files.ids) == (0, 0), "a file stays open")
+        assert found.files.refusal == 0, "a worker could not make an id"
         assert found.ids_of_the_kernel(found.made + 100) == []
 
 
@@ -176,8 +186,7 @@ def test_no_id_is_lost_when_workers_are_killed(
 
     with Child(load(0)) as one, Child(load(1)) as two, Child(load(2)) as three:
         for _ in range(kills):
-            _await(lambda: opens.busy_workers() != [], "no worker serves")
-            kill(dice.choice(opens.busy_workers()))
+            kill(dice.choice(_busy_workers(opens)))
             time.sleep(dice.random() * 0.02)
             assert not any(child.ended for child in (one, two, three)), [c.result() for c in (one, two, three)]
         (top / "stop").touch()
