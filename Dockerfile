@@ -33,6 +33,12 @@ FROM system
 ENV PATH=/opt/holdfast/bin:/usr/sbin:/usr/bin \
     PYTHONUNBUFFERED=1
 WORKDIR /
+LABEL org.opencontainers.image.title="Holdfast" \
+    org.opencontainers.image.description="NFS server whose file handles outlive everything" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.base.name="docker.io/library/debian:trixie-slim"
+# Where the appliance mounts and writes; the root filesystem itself may be read-only.
+RUN mkdir -p /exports /etc/exports.d /etc/nfs.conf.d
 VOLUME /var/lib/holdfast
 EXPOSE 2049 8080
 STOPSIGNAL SIGTERM

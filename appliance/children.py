@@ -47,7 +47,7 @@ class ChildSpec:
     argv: tuple[str, ...]
     ready: Ready
     user: str | None = None
-    """Run it as this user and the group of the same name, without any other group; None: as root."""
+    """Run it as this user and the group of the same name, without any other group or any capability; None: as root."""
     pass_fds: tuple[int, ...] = ()
     """Descriptors that it inherits under their own numbers."""
     environment: tuple[tuple[str, str], ...] = ()

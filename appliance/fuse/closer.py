@@ -67,6 +67,7 @@ def _serve(requests: socket.socket) -> Never:
         own = requests.fileno()
         os.closerange(3, own)  # above all the control socket, whose end must be seen when the pool process dies
         os.closerange(own + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        process.keep_capabilities(frozenset())  # close(2) asks for none
         while True:
             message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
             for descriptor in descriptors:

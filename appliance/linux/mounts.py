@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 from appliance.linux import libc
@@ -74,6 +75,22 @@ def detached(kind: str) -> int:
         return libc.syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
     finally:
         os.close(context)
+
+
+def has(kind: str) -> bool:
+    """Whether the kernel has filesystems of this type.
+
+    To ask for one makes the kernel load the module that brings it, with the host's modprobe and modules, from wherever
+    it is asked (get_fs_type(), MODULE_ALIAS_FS). Raises OSError; needs CAP_SYS_ADMIN.
+    """
+    name = ctypes.create_string_buffer(kind.encode())
+    try:
+        os.close(libc.syscall(_SYS_FSOPEN, ctypes.addressof(name), _FSOPEN_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return False
+        raise
+    return True
 
 
 def unshare(flags: int) -> None:

@@ -53,6 +53,7 @@ class NfsServer:
             state / "statd" / "sm.bak",
         ):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        (state / "nfsdcld").chmod(0o700)  # names of clients, which are nobody else's business
         for name in ("etab", "rmtab"):  # nfs-utils complains where it finds none
             (state / name).touch()
         _write(self._settings.nfs_conf_file, daemons.conf(self._settings))

@@ -35,16 +35,13 @@ class Child:
         pipe = None if spec.own_log else asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
-                *spec.argv,
+                *_argv(spec),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=pipe,
                 stderr=asyncio.subprocess.STDOUT if pipe else None,
                 env={**ENVIRONMENT, **dict(spec.environment)},
                 pass_fds=spec.pass_fds,
                 start_new_session=True,
-                user=spec.user,
-                group=spec.user,
-                extra_groups=[] if spec.user else None,
             )
         except OSError as error:
             raise CommandError(f"{spec.name} cannot be started: {error}", f"is {spec.argv[0]} installed?") from error
@@ -90,6 +87,23 @@ class Child:
         if status is not None and status < 0:
             return f"was killed by {signal.Signals(-status).name}"
         return f"ended with status {status}"
+
+
+def _argv(spec: ChildSpec) -> tuple[str, ...]:
+    if spec.user is None:
+        return spec.argv
+    # To be another user ends a process's capabilities; without the bounding set no program that it runs gets any back.
+    return (
+        "setpriv",
+        f"--reuid={spec.user}",
+        f"--regid={spec.user}",
+        "--clear-groups",
+        "--inh-caps=-all",
+        "--bounding-set=-all",
+        "--no-new-privs",
+        "--",
+        *spec.argv,
+    )
 
 
 async def _is_ready(condition: Ready, pid: int) -> bool:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from appliance.errors import MountError
 from appliance.linux import mounts
 from appliance.nfs.daemons import PIPEFS
 from appliance.supervisor import mountinfo
+from appliance.supervisor.privileges import mount_refused
 
 EXPORTS_DEVICE = "holdfast-exports"
 NFSD = Path("/proc/fs/nfsd")  # a directory that the kernel's module makes
 _NFSD_DEVICE = "holdfast-nfsd"
 _EXPORTS_OPTIONS = "mode=0755,size=1m"
 _FLAGS = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
-_HINT = "run the container with --privileged"
 
 
 def mount_exports(root: Path) -> None:
@@ -27,7 +26,7 @@ def mount_exports(root: Path) -> None:
         # What is mounted below it is a copy in nobody's namespace, so unmounting it here is enough.
         mounts.set_propagation(root, mounts.MS_PRIVATE)
     except OSError as error:
-        raise MountError(f"cannot mount {root}: {error.strerror}", _HINT) from error
+        raise mount_refused(root, error) from error
 
 
 def unmount_exports(root: Path) -> None:
@@ -47,7 +46,7 @@ def mount_pipefs() -> None:
         if not _is(PIPEFS, "rpc_pipefs"):
             mounts.mount("rpc_pipefs", PIPEFS, "rpc_pipefs", _FLAGS)
     except OSError as error:
-        raise MountError(f"cannot mount {PIPEFS}: {error.strerror}", _HINT) from error
+        raise mount_refused(PIPEFS, error) from error
 
 
 def unmount_pipefs() -> None:
@@ -69,7 +68,7 @@ def mount_stand_in(nfsd: Path) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(nfsd / "filehandle")
     except OSError as error:
-        raise MountError(f"cannot prepare {NFSD}: {error.strerror}", _HINT) from error
+        raise mount_refused(NFSD, error) from error
 
 
 def unmount_stand_in() -> None:

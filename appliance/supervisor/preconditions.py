@@ -6,19 +6,17 @@ import os
 import pwd
 import shutil
 import socket
-import stat
+from collections.abc import Callable
 from pathlib import Path
 
-from appliance.errors import CommandError, DeviceError, KernelError, PermissionMissing, PortError, SettingsError
+from appliance.errors import CommandError, KernelError, PortError, SettingsError
+from appliance.linux import mounts
 from appliance.nfs.commands import ENVIRONMENT
+from appliance.nfs.daemons import PIPEFS
 from appliance.settings import Settings
+from appliance.supervisor import privileges
 
-# Bits of linux/capability.h, and what fails without them.
-CAPABILITIES = {
-    "CAP_SYS_ADMIN": (21, "mounting, and the kernel's NFS server"),
-    "CAP_DAC_READ_SEARCH": (2, "opening files by handle"),
-}
-_PROGRAMS = ("exportfs", "rpc.nfsd", "rpc.mountd", "nfsdcld", "unshare", "mount", "cat", "tee", "grep")
+_PROGRAMS = ("exportfs", "rpc.nfsd", "rpc.mountd", "nfsdcld", "unshare", "mount", "setpriv", "cat", "tee", "grep")
 _PROGRAMS_V3 = ("rpcbind", "rpc.statd", "rpcinfo")
 
 
@@ -27,8 +25,9 @@ def check(settings: Settings, root: Path = Path("/"), *, port_is_free: bool = Tr
 
     `port_is_free` is False when the NFS server runs already, so that its port shall be taken.
     """
-    check_capabilities((root / "proc/self/status").read_text())
-    check_fuse(root / "dev/fuse")
+    privileges.check_capabilities((root / "proc/self/status").read_text())
+    privileges.check_fuse(root / "dev/fuse")
+    privileges.check_writable(_directories(settings))
     check_nfsd((root / "proc/filesystems").read_text())
     check_programs(_PROGRAMS + (_PROGRAMS_V3 if settings.nfs_v3 else ()))
     check_user(settings.api_user)
@@ -36,36 +35,23 @@ def check(settings: Settings, root: Path = Path("/"), *, port_is_free: bool = Tr
         check_port(settings.nfs_port, "the NFS server", "HOLDFAST_NFS_PORT")
 
 
-def check_capabilities(status: str) -> None:
-    """Look for the capabilities in the text of /proc/self/status."""
-    effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
-    for name, (bit, purpose) in CAPABILITIES.items():
-        if not effective >> bit & 1:
-            raise PermissionMissing(
-                f"the capability {name} is missing, which {purpose} needs",
-                "run the container with --privileged",
-                code="capability-missing",
-            )
+def _directories(settings: Settings) -> tuple[Path, ...]:
+    """Where something is written or mounted besides the state volume, which has a message of its own."""
+    return (PIPEFS.parent, settings.run_dir, settings.exports_file.parent, settings.nfs_conf_file.parent)
 
 
-def check_fuse(device: Path) -> None:
-    """Look for the character device /dev/fuse."""
+def check_nfsd(filesystems: str, has: Callable[[str], bool] = mounts.has) -> None:
+    """Look for nfsd in the text of /proc/filesystems; if it is not there, have the kernel look for its module."""
+    if "nfsd" in filesystems.split():
+        return
     try:
-        mode = device.stat().st_mode
-    except OSError:
-        mode = 0
-    if not stat.S_ISCHR(mode):
-        raise DeviceError(
-            f"there is no device {device}",
-            "on the host: modprobe fuse; and give it to the container: --device /dev/fuse, or --privileged",
-            code="no-fuse",
+        found = has("nfsd")
+    except OSError as error:
+        raise privileges.mount_refused("nfsd", error) from error
+    if not found:
+        raise KernelError(
+            "the running kernel has no NFS server", "on the host: modprobe nfsd tells why", code="no-nfsd"
         )
-
-
-def check_nfsd(filesystems: str) -> None:
-    """Look for nfsd in the text of /proc/filesystems."""
-    if "nfsd" not in filesystems.split():
-        raise KernelError("the running kernel has no NFS server", "on the host: modprobe nfsd", code="no-nfsd")
 
 
 def check_programs(names: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ SUITE = "trixie"
 PACKAGES = (
     "linux-image-amd64", "kmod", "udev", "procps", "iproute2", "iptables", "ca-certificates", "openssh-server",
     "docker.io", "docker-cli", "docker-compose",
+    "apparmor",  # with it Docker confines containers as on most people's hosts
     "nfs-common", "nfs-kernel-server", "rpcbind",
     "e2fsprogs", "xfsprogs", "btrfs-progs", "attr", "acl",
     "python3", "curl", "fio", "strace",
