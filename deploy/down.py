@@ -1,13 +1,21 @@
-"""`make down`: ends what `make up` started, in the order in which nothing is lost, and says so."""
+"""`make down`: ends what `make up` or `docker compose up` started, in the order in which nothing is lost."""
 
 from __future__ import annotations
 
-from deploy import running
+from deploy import remove, running, sdk
 from deploy.console import say, step
 from deploy.errors import CommandError, VmLostError
 from deploy.up import local_compose
 from deploy.vm.appliance import compose_in
 from deploy.vm.session import find
+
+
+def _on_engine() -> bool:
+    try:
+        with sdk.engine() as client:
+            return remove.down(client)
+    except sdk.NoEngineError:
+        return False
 
 
 def down() -> int:
@@ -23,7 +31,7 @@ def down() -> int:
     elif (now := running.load()) and now.where == "engine":
         with step("Stopping the container; its state volume and the shared directories stay"):
             local_compose(now.nfs_port, now.api_port).run("down")
-    else:
-        say("Nothing runs that `make up` started.")
+    elif not _on_engine():
+        say("Nothing runs here.")
     running.forget()
     return 0

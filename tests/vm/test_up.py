@@ -34,7 +34,7 @@ END
 
 
 def test_up_twice_and_down_on_an_engine(client: Client) -> None:
-    client.channel.execute(("tee", "/root/checkout.tar"), _checkout())
+    client.channel.execute(("tee", "/root/checkout.tar"), checkout())
     said = client.run(
         _PREPARE
         + """
@@ -63,7 +63,7 @@ def test_up_twice_and_down_on_an_engine(client: Client) -> None:
     assert said.count("mount   mount -t nfs4") == 2
 
 
-def _checkout() -> bytes:
+def checkout() -> bytes:
     """Return a tar of the checkout's files and, below `site`, of the packages."""
     listed = subprocess.run(
         ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
