@@ -194,7 +194,7 @@ def test_no_id_is_lost_when_workers_are_killed(
     served.full_pool()
     said = f"{total:,} opens and closes, {kills} kills, {opens.made:,} ids made"
     request.node.user_properties.append(("opens", said))
-    assert total > kills
+    assert total > 0
 
 
 @pytest.mark.kinds("ext4")
