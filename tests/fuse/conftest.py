@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -63,6 +66,23 @@ def disk(request: pytest.FixtureRequest, work: Path) -> Iterator[Filesystem]:
         pytest.skip(reason)
     with filesystem(request.param, work) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def tidy(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test makes in the source goes with it: the next one is to find no names that it did not make."""
+    if "disk" not in request.fixturenames:
+        yield
+        return
+    source = bytes(request.getfixturevalue("disk").source)
+    before = set(os.listdir(source))
+    yield
+    for name in set(os.listdir(source)) - before:
+        path = os.path.join(source, name)
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def test_an_open_file_outlives_its_name_and_the_workers(own_daemon: Daemon, remo
 
 
 def test_space_is_free_again_when_the_last_who_had_it_open_is_gone(own_daemon: Daemon, disk: Filesystem) -> None:
-    before = _free_blocks(disk)
+    before = _free_at_rest(disk)
     path = own_daemon.mountpoint / "large"
     with path.open("wb") as file:
         file.write(bytes(_SIZE))
@@ -58,7 +58,7 @@ def test_space_is_free_again_when_the_last_who_had_it_open_is_gone(own_daemon: D
 def test_idle_workers_keep_nothing_alive(disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path) -> None:
     """Each worker has the file open in its cache, one of them unlinks it, and then most have nothing more to do."""
     with daemon(disk.source, work / f"{disk.kind}.crowd", tmp_path / "daemon.log", watch, workers=8) as crowd:
-        before = _free_blocks(disk)
+        before = _free_at_rest(disk)
         path = crowd.mountpoint / "large"
         path.write_bytes(bytes(_SIZE))
         for _ in range(400):  # so that each worker has served it
@@ -69,7 +69,7 @@ def test_idle_workers_keep_nothing_alive(disk: Filesystem, work: Path, watch: Ja
 
 @pytest.mark.kinds("ext4", "tmpfs")  # it is the workers that let go, and it takes long
 def test_a_file_deleted_behind_the_mount_is_let_go(own_daemon: Daemon, disk: Filesystem) -> None:
-    before = _free_blocks(disk)
+    before = _free_at_rest(disk)
     (own_daemon.mountpoint / "large").write_bytes(bytes(_SIZE))
     (disk.source / "large").unlink()
     _await(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed")
@@ -80,6 +80,16 @@ def _free_blocks(disk: Filesystem) -> int:
     os.sync()
     status = os.statvfs(disk.root)
     return status.f_bfree * status.f_frsize
+
+
+def _free_at_rest(disk: Filesystem) -> int:
+    """Return it when it has not changed for a second: what an earlier test deleted may still be on its way out."""
+    since, free = time.monotonic(), _free_blocks(disk)
+    while time.monotonic() < since + 1:
+        time.sleep(0.1)
+        if (now := _free_blocks(disk)) != free:
+            since, free = time.monotonic(), now
+    return free
 
 
 def _await(happened: Callable[[], bool], complaint: str, seconds: float = _PATIENCE_SECONDS) -> None:
