@@ -73,7 +73,7 @@ def test_an_inode_number_that_comes_back_is_not_the_old_file_to_who_holds_its_ha
     assert f"{0 if kind == 'btrfs' else 2} times reused" in said
 
 
-def test_the_containers_own_filesystem_is_refused_and_a_way_out_told(client: Client) -> None:
+def test_a_source_outside_the_roots_is_refused(client: Client) -> None:
     said = client.run(
         """
         clients='"clients": [{"network": "0.0.0.0/0", "access": "rw"}]'
@@ -81,9 +81,19 @@ def test_the_containers_own_filesystem_is_refused_and_a_way_out_told(client: Cli
         """
     )
     assert "refused" in said
-    assert '"code":"source-no-handles"' in said
+    assert '"code":"source-outside"' in said
     assert '"field":"source"' in said
-    assert "bind-mount a directory of ext4, xfs or btrfs from the host" in said
+
+
+def test_the_containers_own_filesystem_is_refused_and_a_way_out_told(client: Client) -> None:
+    said = client.run(
+        """
+        compose exec -T holdfast python -m appliance.fuse /usr/share /run/holdfast 2>&1 || echo "status $?"
+        """
+    )
+    assert "status 66" in said, said
+    assert "gives no file handles" in said, said
+    assert "bind-mount a directory of ext4, xfs or btrfs from the host" in said, said
 
 
 def test_another_key_ends_all_handles_of_one_share_at_once(client: Client) -> None:
