@@ -49,11 +49,12 @@ def decode_mount_handle(view: View, form: MountHandle, revoked: Sequence[bytes])
         native = view.codec.decode(node)
     except OSError:
         return Decoded(Meaning.UNKNOWN, "no inode of the share has, or had, this node id", node, generation)
-    answer = view.behind(native)
+    answer = view.at(node)
     if isinstance(answer, Opened):
         native = answer.native
-    elif view.codec.opens_any(node):
-        pass  # what the handle opened was another generation
+    elif not view.codec.remembers:
+        reason = "no file of the share has this node id: it has been deleted, or the handle was never given out"
+        return Decoded(Meaning.UNKNOWN, reason, node, generation)
     match _key_of(view, native, node, generation, revoked):
         case None:
             reason = "the node id is well formed, but no key of this share gives it this generation: forged or damaged"

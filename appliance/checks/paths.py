@@ -11,7 +11,6 @@ from appliance.checks.evidence import Opened
 from appliance.checks.search import entries_of, is_directory
 from appliance.checks.view import View
 from appliance.fuse.nodes import ROOT, NodeId
-from appliance.linux import handles
 from appliance.linux.handles import NativeHandle
 
 _Wanted = dict[int, list[tuple[int, NativeHandle]]]  # by inode number
@@ -33,33 +32,16 @@ def paths_of(view: View, nodes: Sequence[int], seconds: float) -> Paths:
         if node == ROOT:
             found[node] = b""
             continue
-        if (native := _native(view, node)) is None:
-            continue
-        answer = view.behind(native)
+        answer = view.at(NodeId(node))
         if not isinstance(answer, Opened) or answer.found.links == 0:
             continue
+        native = answer.native
         # The kernel often remembers by which name it last came to an inode.
         if (quick := view.path_of(native)) is not None:
             found[node] = quick
         else:
             wanted.setdefault(answer.found.inode, []).append((node, native))
     return _walk(view, found, wanted, time.monotonic() + seconds)
-
-
-def _native(view: View, node: int) -> NativeHandle | None:
-    """Return the handle that the node's inode has on the source, None if there is no such inode of the share.
-
-    It may tell more than the one that the node id is turned into, which is only good for opening (btrfs).
-    """
-    try:
-        descriptor = handles.open_by_handle(view.source, view.codec.decode(NodeId(node)), os.O_PATH | os.O_NOFOLLOW)
-        try:
-            native = handles.name_to_handle(descriptor)
-        finally:
-            os.close(descriptor)
-        return native if view.codec.encode(native).node == node else None
-    except OSError:
-        return None
 
 
 def _walk(view: View, found: dict[int, bytes], wanted: _Wanted, deadline: float) -> Paths:

@@ -58,6 +58,16 @@ class View:
         except OSError as error:
             return Refused(errno_name(error))
 
+    def at(self, node: NodeId) -> Answer:
+        """Open the inode of a node id on the source. The answer has its whole handle, of which that may be a part."""
+        try:
+            with _opened(self.source, self.codec.decode(node)) as descriptor:
+                found = handles.name_to_handle(descriptor)
+                same = self.codec.encode(found).node == node
+                return Opened(found, statx(descriptor)) if same else Refused(STALE)
+        except OSError as error:
+            return Refused(errno_name(error))
+
     def named(self, path: bytes) -> Name | None:
         """Return what is at a path of the source, None if nothing is. Raises OSError."""
         try:

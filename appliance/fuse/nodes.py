@@ -45,6 +45,10 @@ class Codec(Protocol):
     def batch(self) -> AbstractContextManager[None]:
         """Return a context in which much is encoded, of which nothing is told to anybody before it ends."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether `decode` gives the very handle that an inode has or had, generation and all."""
+
     def opens_any(self, node: NodeId) -> bool:
         """Tell whether the filesystem would open any inode of this number, so that the answer must be verified."""
 

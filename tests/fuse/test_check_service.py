@@ -349,7 +349,11 @@ def test_a_request_comes_before_the_clock(source: Path, tmp_path: Path, watch: J
     serve(tmp_path, source, body, check_interval=1000)
 
 
-def test_a_handle_is_decoded(source: Path, tmp_path: Path, watch: Janitor) -> None:
+@pytest.mark.kinds("ext4", "xfs", "xfs-inode32", "btrfs", "btrfs-subvolume", "tmpfs", "overlay")
+def test_a_handle_is_decoded(source: Path, disk: Filesystem, tmp_path: Path, watch: Janitor) -> None:
+    # btrfs tells the generation, which the MAC is over, only of files that there are.
+    gone = "unknown" if disk.kind.startswith("btrfs") else "freed-inode"
+
     async def body(appliance: Appliance) -> None:
         async def decode(text: str) -> DecodedHandle:
             reply = await appliance.desk.answer(DecodeHandle(hex=text))
@@ -380,7 +384,7 @@ def test_a_handle_is_decoded(source: Path, tmp_path: Path, watch: Janitor) -> No
         drop_caches()
 
         async def freed() -> bool:
-            return (await decode(nfs.hex())).verdict == "freed-inode"
+            return (await decode(nfs.hex())).verdict == gone
 
         await until(freed)
         with pytest.raises(RequestError):

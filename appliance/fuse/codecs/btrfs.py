@@ -38,6 +38,11 @@ class BtrfsCodec:
         """Nothing is written down, so there is nothing to gather."""
         return nullcontext()
 
+    @property
+    def remembers(self) -> bool:
+        """The generation is not part of the node id."""
+        return False
+
     def opens_any(self, _node: NodeId) -> bool:
         """There was only ever one inode of this number."""
         return False

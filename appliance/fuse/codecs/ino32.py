@@ -35,6 +35,11 @@ class Ino32Codec:
         """Nothing is written down, so there is nothing to gather."""
         return nullcontext()
 
+    @property
+    def remembers(self) -> bool:
+        """The node id is the whole handle."""
+        return True
+
     def opens_any(self, node: NodeId) -> bool:
         """The kernel's helper for these handles takes generation 0 for "whichever is there"."""
         return node >> 32 == 0

@@ -88,6 +88,11 @@ class TableCodec:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
 
+    @property
+    def remembers(self) -> bool:
+        """The table has the whole handle."""
+        return True
+
     def opens_any(self, _node: NodeId) -> bool:
         """The handle is the filesystem's own, so it opens what it was made from."""
         return False

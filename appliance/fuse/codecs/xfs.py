@@ -64,6 +64,11 @@ class XfsCodec:
         """Nothing is written down, so there is nothing to gather."""
         return nullcontext()
 
+    @property
+    def remembers(self) -> bool:
+        """What is not in the node id XFS is asked for; it tells of no inode that is gone."""
+        return True
+
     def opens_any(self, _node: NodeId) -> bool:
         """XFS takes no generation but the right one."""
         return False

@@ -25,6 +25,10 @@ class InodeNumber:
     def decode(self, node: NodeId) -> NativeHandle:
         return NativeHandle(ino32.TYPE, _DATA.pack(node, 0))
 
+    @property
+    def remembers(self) -> bool:
+        return True
+
     def opens_any(self, _node: NodeId) -> bool:
         return False
 
@@ -46,6 +50,10 @@ class Sequential:
             if known == node:
                 return handle
         raise Stale
+
+    @property
+    def remembers(self) -> bool:
+        return True
 
     def opens_any(self, _node: NodeId) -> bool:
         return False
