@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
+from uuid import UUID
 
 from appliance.check_store import CheckStore
 from appliance.checks.canary import Pulse
@@ -25,8 +27,10 @@ from appliance.logs import facts
 from appliance.nfs.commands import ENVIRONMENT
 from appliance.numbers import Capacity
 from appliance.settings import Settings
+from appliance.store import Store
 from appliance.supervisor import checker
 from appliance.supervisor.executor import Executor
+from appliance.supervisor.known_samples import samples_of
 from appliance.supervisor.share_access import access
 from appliance.supervisor.threads import in_thread
 
@@ -37,8 +41,11 @@ _STARTED_SECONDS = 30.0  # a Python process on a busy machine
 class Canaries:
     """Keeps a canary for each share that is served. All methods belong to the event loop."""
 
-    def __init__(self, settings: Settings, results: CheckStore, events: Events, executor: Executor) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, results: CheckStore, events: Events, executor: Executor
+    ) -> None:
         self._settings = settings
+        self._store = store
         self._results = results
         self._events = events
         self._executor = executor
@@ -75,13 +82,16 @@ class Canaries:
             patience = max(_STARTED_SECONDS, self._settings.canary_patience)
             while served := self._executor.served.get(share):
                 if served.serving:
-                    sample = await in_thread(lambda: oldest(self._results.samples(share)))
+                    sample = await in_thread(partial(self._sample, share, served.wanted.identity.fsid))
                     if not self._heard(share, await canary.ask(sample, patience)):
                         return
                     patience = self._settings.canary_patience
                 await asyncio.sleep(self._settings.canary_interval)
         finally:
             await canary.end()
+
+    def _sample(self, share: str, fsid: UUID) -> Sample | None:
+        return oldest(samples_of(self._store, self._results, share, fsid))
 
     def _heard(self, share: str, pulse: Pulse | None) -> bool:
         """Take what the canary said; False if it is no use any more."""

@@ -31,6 +31,7 @@ from appliance.supervisor.check_modes import CheckModes
 from appliance.supervisor.check_outcomes import CheckOutcomes
 from appliance.supervisor.checker import CheckError
 from appliance.supervisor.executor import Executor
+from appliance.supervisor.known_samples import samples_of
 from appliance.supervisor.share_access import access
 from appliance.supervisor.threads import in_thread
 
@@ -170,7 +171,7 @@ class HandleChecks:
             revoked = await in_thread(lambda: self._store.revoked_keys(record.identity.fsid))
             order = CheckOrder(
                 share=reached.model_copy(update={"revoked": revoked}),
-                samples=tuple(await in_thread(lambda: self._samples(share, str(reached.fsid)))),
+                samples=tuple(await in_thread(lambda: samples_of(self._store, self._results, share, reached.fsid))),
                 capacity=self._settings.check_samples,
                 evict=wanted.mode == "evict",
                 nfs=self._settings.nfs_port if wanted.mode == "nfs" else None,
@@ -183,11 +184,6 @@ class HandleChecks:
                     case Checked():
                         return answer
         raise CheckError("the checker ended without a result", "its output is in the log")
-
-    def _samples(self, share: str, fsid: str) -> list[Sample]:
-        """Return a share's samples, without those of a source it had before: they were ended on purpose."""
-        former = {str(known) for known in self._store.known_fsids()} - {fsid}
-        return [sample for sample in self._results.samples(share) if sample.fsid not in former]
 
     async def _keep(self, share: str, done: Checked, wanted: CheckWanted) -> None:
         drifted = {found.sample for found in done.found if found.outcome is Outcome.DRIFT}

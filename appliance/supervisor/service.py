@@ -111,7 +111,7 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         file = SharesFile(settings, changes, events)
         modes = CheckModes(settings, executor, reconciler, nfs_side.server)
         checks = HandleChecks(settings, store, results, events, executor, modes)
-        canaries = Canaries(settings, results, events, executor)
+        canaries = Canaries(settings, store, results, events, executor)
 
         async def let_go(share: str) -> None:
             await canaries.let_go(share)

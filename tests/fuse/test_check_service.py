@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from appliance.checks import fileid
-from appliance.control import Done, GetShare, RotateKey, ShareReply, ShareView, UpdateShare
+from appliance.control import DeleteShare, Done, GetShare, RotateKey, ShareReply, ShareView, UpdateShare
 from appliance.control_checks import (
     CancelCheck,
     CheckReply,
@@ -347,6 +347,27 @@ def test_a_request_comes_before_the_clock(source: Path, tmp_path: Path, watch: J
         assert states[begun.check.id - 1] == ("schedule", "cancelled")
 
     serve(tmp_path, source, body, check_interval=1000)
+
+
+def test_a_name_that_is_given_to_another_source_has_not_drifted(source: Path, tmp_path: Path, watch: Janitor) -> None:
+    other = source.parent / "checked-other"
+    other.mkdir()
+
+    async def body(appliance: Appliance) -> None:
+        async def answered() -> bool:
+            return (await view(appliance)).state.handles.canary_seconds is not None
+
+        await appliance.check("a")
+        before = appliance.store.share("a").identity.fsid
+        await appliance.desk.answer(DeleteShare(name="a"))
+        appliance.executor.health.pop("a", None)
+        await appliance.share("a", other)
+        assert appliance.store.share("a").identity.fsid != before
+        await until(answered)
+        assert await events(appliance, "handle-drift") == ()
+        assert (await view(appliance)).state.status == "ok"
+
+    serve(tmp_path, source, body, canary_interval=0.2)
 
 
 @pytest.mark.kinds("ext4", "xfs", "xfs-inode32", "btrfs", "btrfs-subvolume", "tmpfs", "overlay")

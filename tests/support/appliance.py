@@ -77,7 +77,7 @@ class Appliance:
         requests = Requests(self.settings, self.store, self.executor, self.changes, side)
         modes = CheckModes(self.settings, self.executor, self.reconciler, self.server)
         self.checks = HandleChecks(self.settings, self.store, self.results, self.events, self.executor, modes)
-        self.canaries = Canaries(self.settings, self.results, self.events, self.executor)
+        self.canaries = Canaries(self.settings, self.store, self.results, self.events, self.executor)
         self.sources = SourceWatch(self.executor, self.events, (), self.reconciler.wake)
         decoding = Decoding(self.settings, self.store, self.executor)
         self.file = SharesFile(self.settings, self.changes, self.events)

@@ -26,12 +26,12 @@ class Aviary:
     """Canaries without processes."""
 
     def __init__(self, directory: Path) -> None:
-        Store(directory / "db").close()
+        store = Store(directory / "db")
         database = Database(directory / "db")
         settings = Settings(state_dir=directory)
         self.executor = Executor(settings, PlayedServer(settings), FakePath(), lambda: None)
         self.events = Events(database)
-        self._canaries = Canaries(settings, CheckStore(database), self.events, self.executor)
+        self._canaries = Canaries(settings, store, CheckStore(database), self.events, self.executor)
 
     def hear(self, pulse: Pulse | None) -> bool:
         return self._canaries._heard("a", pulse)
