@@ -21,7 +21,7 @@ def look(directory: Path, *, shared: bool) -> Finding:
     if not directory.is_dir():
         return failed(subject, "there is no such directory", f"mkdir -p {directory}")
     kind = filesystem(directory)
-    if kind == "overlay" and Path("/.dockerenv").exists():
+    if kind == "overlay" and directory.stat().st_dev == Path("/").stat().st_dev:
         return failed(subject, "it is on a container's own filesystem, which is gone with the container",
                       f"docker run --volume {directory}:{directory} ...")
     room = _room(directory)
