@@ -4,11 +4,12 @@
 #   make bench-inodes                     cost of inodes up to a million, to results/ (docs/benchmarks.md)
 #   make bench-directory                  a directory of a million entries
 #   make bench-upcalls                    requests that reach a worker, for what a program does
+#   make soak, make endurance              half an hour of random faults; twenty kills of the container
 #   make kills                            a thousand workers killed with files open
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run soak kills bench-inodes bench-directory bench-upcalls venv clean
+.PHONY: up down test image lock shell vm-run soak endurance kills bench-inodes bench-directory bench-upcalls venv clean
 
 venv:
 	@deploy/bootstrap
@@ -32,6 +33,10 @@ bench-upcalls: venv
 # Half an hour of random faults under the load of two NFS clients.
 soak:
 	@$(MAKE) --no-print-directory vm-run SCRIPT=tests/vm/inside/soak.sh FILES=tests/vm/inside
+
+# The container killed twenty times in a row under load; `make test` does it three times.
+endurance: venv
+	@$(PYTHON) -m pytest tests/vm --require vm -m rounds --rounds $(or $(ROUNDS),20)
 
 kills: venv
 	@.venv/bin/pytest -q tests/fuse/test_passthrough.py -k killed --require fuse --kills 1000

@@ -42,6 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NUMBER",
         help="how many workers tests/fuse/test_passthrough.py kills with files open (default: 50)",
     )
+    parser.addoption(
+        "--rounds",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how often the tests with the mark `rounds` do to the virtual machine what they do (default: as marked)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

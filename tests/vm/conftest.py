@@ -47,6 +47,23 @@ ready() { curl --silent --fail --max-time 10 "$HOLDFAST_URL/readyz"; }
 """
 
 
+_ROUND_SECONDS = 300
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if rounds := config.getoption("--rounds"):
+        for item in items:
+            if item.get_closest_marker("rounds"):
+                item.add_marker(pytest.mark.timeout((rounds + 2) * _ROUND_SECONDS), append=False)
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often the test is to do what it does."""
+    marked: int = request.node.get_closest_marker("rounds").args[0]
+    return request.config.getoption("--rounds") or marked
+
+
 @pytest.fixture(scope="session")
 def client() -> Iterator[Client]:
     """The machine."""
