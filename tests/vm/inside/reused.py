@@ -8,18 +8,21 @@ answer about the new file to a question about the old one, ends it with a traceb
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import sys
 import time
 from pathlib import Path
 
-_ROUNDS = 60
+_PATIENCE = 300.0  # seconds
 _FILES_EACH = 300
+_NEIGHBOURS = 64  # as many inodes as xfs has in a chunk
 
 
 def impostor(source: Path, inode: int) -> str:
     """Make files on the server until one has the inode number; return its name, empty if none ever has."""
-    for round_ in range(_ROUNDS):
+    deadline = time.monotonic() + _PATIENCE
+    for round_ in itertools.count():
         made = []
         for number in range(_FILES_EACH):
             path = source / f"impostor-{round_}-{number}"
@@ -31,6 +34,8 @@ def impostor(source: Path, inode: int) -> str:
             path.unlink()
         if _never_again(source):
             return ""
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.5)  # xfs frees inodes in the background, and a worker may have it open for some seconds
     raise AssertionError(f"inode {inode} did not come back")
 
@@ -44,8 +49,11 @@ def check(victim: str, client: Path, remover: Path, source: Path) -> bool:
     """Have the file removed by way of `remover`; return whether its number came back.
 
     It is made on the server: a client that made it might hold a delegation, and not ask the server for a long time.
+    It is made between others: xfs gives up a chunk of inodes of which none is in use, and its numbers with it.
     """
+    _make_neighbours(source / f"{victim}-before")
     (source / victim).write_text("the original file")
+    _make_neighbours(source / f"{victim}-after")
     size, inode = (client / victim).stat().st_size, (source / victim).stat().st_ino
     held = os.open(client / victim, os.O_PATH)
     (remover / victim).unlink()
@@ -61,6 +69,11 @@ def check(victim: str, client: Path, remover: Path, source: Path) -> bool:
     assert ask(held) == "ESTALE"
     os.close(held)
     return bool(name)
+
+
+def _make_neighbours(path: Path) -> None:
+    for number in range(_NEIGHBOURS):
+        path.with_name(f"{path.name}-{number}").touch()
 
 
 def ask(held: int) -> str:
