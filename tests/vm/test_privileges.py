@@ -103,3 +103,24 @@ def test_the_api_s_process_cannot_read_the_state(client: Client) -> None:
 def test_the_root_filesystem_is_read_only(client: Client) -> None:
     said = client.run("! docker exec $(container) touch /opt/holdfast/made /usr/bin/made /etc/made /made 2>&1")
     assert said.count("Read-only file system") == 4
+
+
+def test_a_container_that_must_not_mount_ends_and_says_so(client: Client) -> None:
+    """Docker's AppArmor profile forbids mounts; everything else is as in the container that runs."""
+    said = client.run(
+        """
+        of() { docker inspect --format "$1" $(container); }
+        rights=$(of '{{range .HostConfig.CapAdd}}--cap-add {{.}} {{end}}')
+        places=$(of '{{range $place, $options := .HostConfig.Tmpfs}}--tmpfs {{$place}}:{{$options}} {{end}}')
+        docker run --rm --name confined --cap-drop ALL $rights $places --device /dev/fuse --read-only \\
+            --volume /var/lib/holdfast --security-opt no-new-privileges $(of '{{.Image}}') > /run/confined.out 2>&1 &
+        confined=$!
+        for second in $(seq 1 300); do kill -0 $confined 2> /dev/null || break; sleep 1; done
+        docker kill confined > /dev/null 2>&1 && echo 'it does not end'
+        wait $confined && true; echo "status $?"
+        tail -n 5 /run/confined.out
+        """,
+        timeout=500,
+    )
+    assert "status 71" in said, said
+    assert "apparmor=unconfined" in said, said

@@ -3,22 +3,7 @@
 # Usage: soak.sh [SECONDS [SEED]]
 set -euo pipefail
 seconds=${1:-1800} seed=${2:-$RANDOM}
-second() { ip netns exec second "$@"; }
-cleanup() {
-    umount -f /mnt/second 2>/dev/null || true
-    ip link delete to-second 2>/dev/null || true
-    ip netns delete second 2>/dev/null || true
-}
-trap cleanup EXIT
-ip netns add second
-ip link add to-second type veth peer name eth0 netns second
-ip address add 10.77.0.1/24 dev to-second; ip link set to-second up
-second ip address add 10.77.0.2/24 dev eth0; second ip link set eth0 up; second ip link set lo up
-second ip route add default via 10.77.0.1
-# The server tells clients apart by their name for themselves, which is else the host's.
-second sh -c 'echo second-client > /sys/fs/nfs/net/nfs_client/identifier'
-server=$(findmnt --noheadings --output SOURCE /mnt/share)
-mkdir -p /mnt/second
-# `ip netns exec` has a mount namespace of its own: the mount has to be made from here, in that network.
-nsenter --net=/run/netns/second mount -t nfs4 -o vers=4.2 "$server" /mnt/second
+. "$FILES/second_client.sh"
+trap no_second_client EXIT
+second_client
 python3 "$FILES/soak.py" "$seconds" "$seed" /mnt/share /mnt/second

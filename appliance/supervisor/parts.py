@@ -1,0 +1,111 @@
+"""The parts of a supervisor, put together. Nothing of it runs yet."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from appliance.check_store import CheckStore
+from appliance.database import Database
+from appliance.events import Events
+from appliance.settings import Settings
+from appliance.store import Store
+from appliance.supervisor.access import Access
+from appliance.supervisor.canary import Canaries
+from appliance.supervisor.changes import Changes
+from appliance.supervisor.check_modes import CheckModes
+from appliance.supervisor.configuration import Configuration
+from appliance.supervisor.decoding import Decoding
+from appliance.supervisor.desk import Desk
+from appliance.supervisor.drift import Drift
+from appliance.supervisor.executor import Executor
+from appliance.supervisor.first_orders import FirstProcess
+from appliance.supervisor.fuse_path import FuseDataPath
+from appliance.supervisor.guard import Guard
+from appliance.supervisor.handle_checks import HandleChecks
+from appliance.supervisor.health import Health
+from appliance.supervisor.listeners import KEPT_AS
+from appliance.supervisor.nfs_side import NfsSide
+from appliance.supervisor.numbers import Numbers
+from appliance.supervisor.reconciler import Reconciler
+from appliance.supervisor.requests import Requests
+from appliance.supervisor.server_requests import ServerRequests
+from appliance.supervisor.sessions import Sessions
+from appliance.supervisor.shares_file import SharesFile
+from appliance.supervisor.source_watch import SourceWatch
+from appliance.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the parts stand on. `environment` is the settings before those of the server that the API has changed."""
+
+    environment: Settings
+    settings: Settings
+    first: FirstProcess
+    store: Store
+    database: Database
+    nfs_side: NfsSide
+    api: Guard
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the supervisor runs, and the desk at which it answers."""
+
+    events: Events
+    executor: Executor
+    reconciler: Reconciler
+    checks: HandleChecks
+    canaries: Canaries
+    sources: SourceWatch
+    file: SharesFile
+    health: Health
+    desk: Desk
+
+
+def put_together(ground: Ground) -> Parts:
+    """Make all parts. What a predecessor has left serving is not touched before `Executor.adopt`."""
+    settings, store, nfs_side = ground.settings, ground.store, ground.nfs_side
+    results, events = CheckStore(ground.database), Events(ground.database)
+
+    held = {name: held for name, held in ground.first.held.items() if name != KEPT_AS}
+    data_path = FuseDataPath(ground.first, held, settings.source_roots)
+    executor = Executor(settings, nfs_side.server, data_path, lost=lambda: reconciler.wake())
+    reconciler = Reconciler(settings, store, executor, Drift(events))
+    changes = Changes(settings, store, executor, reconciler, data_path)
+    file = SharesFile(settings, changes, events)
+
+    modes = CheckModes(settings, executor, reconciler, nfs_side.server)
+    checks = HandleChecks(settings, store, results, events, executor, modes)
+    canaries = Canaries(settings, store, results, events, executor)
+    executor.letting_go = _let_go(canaries, checks)
+
+    sessions = Sessions(settings, store, executor, nfs_side.server)
+    health = Health(store, executor, nfs_side, events)
+    desk = Desk(
+        Requests(settings, store, executor, changes, nfs_side),
+        Configuration(changes, file),
+        ServerRequests(ground.environment, settings, store, changes, reconciler),
+        checks,
+        Decoding(settings, store, executor),
+        Access(Tokens(ground.database)),
+        sessions,
+        Numbers(executor, checks, sessions, nfs_side.server, lambda: _restarts(nfs_side, ground.api)),
+        health,
+        events,
+    )
+    sources = SourceWatch(executor, events, settings.source_roots, reconciler.wake)
+    return Parts(events, executor, reconciler, checks, canaries, sources, file, health, desk)
+
+
+def _let_go(canaries: Canaries, checks: HandleChecks) -> Callable[[str], Awaitable[None]]:
+    async def let_go(share: str) -> None:
+        await canaries.let_go(share)
+        await checks.let_go(share)  # in the caller's task: a check that has a share mounted anew is not ended by it
+
+    return let_go
+
+
+def _restarts(nfs_side: NfsSide, api: Guard) -> dict[str, int]:
+    return {**nfs_side.restarts(), api.spec.name: api.restarts}
