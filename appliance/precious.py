@@ -1,10 +1,11 @@
-"""A second copy of what must never be made anew: the shares and their identities, beside the database.
+"""A second copy of what nothing else tells: shares and their identities, the server's settings, who may ask.
 
 A database can be lost in ways that it cannot see: a log file cut short by a failing disk is taken for one that ended
 there, and an empty file for a new database. A new identity would be a new fsid and a new key, so all handles ever given
-out would be stale. So each change of these tables also writes this copy: written whole and synced under another name
-before the change is committed, renamed after. It carries the change's number, by which the younger of the two is told,
-and a digest of itself.
+out would be stale. The server's settings and the tokens' digests are small and as hard to come by: without them a
+restored appliance would serve other versions of NFS, and those who watch it would be locked out. So each change of
+these tables also writes this copy: written whole and synced under another name before the change is committed, renamed
+after. It carries the change's number, by which the younger of the two is told, and a digest of itself.
 """
 
 from __future__ import annotations

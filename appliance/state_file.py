@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class StateFile:
             copy, damage = self._read_copy()
             self.connection = self._sound(copy, damage)
             self._migrate(self.connection, len(migrations))
-            if copy is None or copy.schema != len(migrations):
+            if copy is None or copy.schema != len(migrations) or copy.tables.keys() != set(precious):
                 with self.changing():
                     pass  # a copy of what is there
         except sqlite3.Error as error:
@@ -113,7 +113,9 @@ class StateFile:
             known = _change_number(connection)
             if known < copy.change:
                 return f"has lost what came after change {known}"
-            if known == copy.change and _version(connection) == copy.schema and self._rows(connection) != copy.tables:
+            # Only the tables of the copy: one that an earlier release has written has fewer of them.
+            same_shape = known == copy.change and _version(connection) == copy.schema
+            if same_shape and _rows(connection, copy.tables) != copy.tables:
                 return "does not hold what was written"
         except sqlite3.DatabaseError as error:
             return _damage(error)
@@ -136,13 +138,7 @@ class StateFile:
     def _next_change(self) -> Precious:
         number = _change_number(self.connection) + 1
         _set_change_number(self.connection, number)
-        return Precious(number, self.version, self._rows(self.connection))
-
-    def _rows(self, connection: sqlite3.Connection) -> dict[str, list[list[object]]]:
-        return {
-            table: [list(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY rowid")]  # noqa: S608
-            for table in self._precious
-        }
+        return Precious(number, self.version, _rows(self.connection, self._precious))
 
     def _read_copy(self) -> tuple[Precious | None, str]:
         try:
@@ -200,6 +196,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _rows(connection: sqlite3.Connection, tables: Iterable[str]) -> dict[str, list[list[object]]]:
+    return {
+        table: [list(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY rowid")]  # noqa: S608
+        for table in tables
+    }
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -9,9 +9,10 @@ Another source, or another filesystem at the same place, gets new ones, since th
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NewType
@@ -68,10 +69,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("ALTER TABLE fsids ADD COLUMN source_id TEXT",),
     ("ALTER TABLE shares ADD COLUMN owner TEXT NOT NULL DEFAULT 'api'",),
     ("CREATE TABLE server (document TEXT NOT NULL) STRICT",),
+    # From here on the copy has the server's settings and the tokens as well. A release that knows nothing of that must
+    # not take the database and its copy for two that differ.
+    (),
 )
 
-# What must never be made anew, each after what it refers to; see appliance.precious.
-_PRECIOUS = ("fsids", "revoked_keys", "shares")
+# What nothing else tells, each after what it refers to; see appliance.precious.
+_PRECIOUS = ("fsids", "revoked_keys", "shares", "server", "tokens")
 
 _SELECT = "SELECT document, created, changed, owner, fsid, codec, key, source_id FROM shares JOIN fsids USING (fsid)"
 
@@ -269,6 +273,12 @@ class Store:
         with self._file.changing():
             self._db.execute("DELETE FROM server")
             self._db.execute("INSERT INTO server VALUES (?)", (wanted.model_dump_json(),))
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction on rows that are kept twice and are not this module's: tokens. Raises StateError."""
+        with self._file.changing():
+            yield self._db
 
     def _share(self, name: str) -> ShareRecord:
         row = self._db.execute(f"{_SELECT} WHERE shares.name = ?", (name,)).fetchone()

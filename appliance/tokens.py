@@ -10,6 +10,9 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from sqlite3 import Connection
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -83,15 +86,17 @@ def digest(token: str) -> str:
 class Tokens:
     """The table of tokens. Methods block for milliseconds and may be called from any thread."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, changing: Callable[[], AbstractContextManager[Connection]]) -> None:
+        """`changing` begins a transaction on what is kept twice, see appliance.precious."""
         self._database = database
+        self._changing = changing
 
     def make(self, wanted: TokenWanted) -> NewToken:
         """Make a token; raises RequestError `token-exists`."""
         made = NewToken(
             name=wanted.name, role=wanted.role, created=time.time(), token=PREFIX + secrets.token_urlsafe(_BYTES)
         )
-        with self._database.transaction() as connection:
+        with self._changing() as connection:
             if connection.execute("SELECT 1 FROM tokens WHERE name = ?", (made.name,)).fetchone():
                 raise RequestError(
                     f"name: there is a token named {made.name} already",
@@ -112,7 +117,7 @@ class Tokens:
 
     def revoke(self, name: str) -> None:
         """Take a token away; raises RequestError `token-not-found`."""
-        with self._database.transaction() as connection:
+        with self._changing() as connection:
             if not connection.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount:
                 raise RequestError(
                     f"there is no token named {name}", "GET /v1/tokens lists them", code="token-not-found"

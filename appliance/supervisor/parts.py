@@ -89,7 +89,7 @@ def put_together(ground: Ground) -> Parts:
         ServerRequests(ground.environment, settings, store, changes, reconciler),
         checks,
         Decoding(settings, store, executor),
-        Access(Tokens(ground.database)),
+        Access(Tokens(ground.database, store.changing)),
         sessions,
         Numbers(executor, checks, sessions, nfs_side.server, lambda: _restarts(nfs_side, ground.api)),
         health,

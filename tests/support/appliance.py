@@ -85,7 +85,7 @@ class Appliance:
         sessions = Sessions(self.settings, self.store, self.executor, self.server)
         health = Health(self.store, self.executor, side, self.events)
         numbers = Numbers(self.executor, self.checks, sessions, self.server, lambda: {"api": 1})
-        access = Access(Tokens(self.database))
+        access = Access(Tokens(self.database, self.store.changing))
         server_requests = ServerRequests(self.settings, self.settings, self.store, self.changes, self.reconciler)
         self.desk = Desk(
             requests, configuration, server_requests, self.checks, decoding, access, sessions, numbers, health,

@@ -11,13 +11,16 @@ from uuid import UUID
 import pytest
 
 from appliance import store as module
+from appliance.database import Database
 from appliance.errors import RequestError, StateError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.key import KEY_SIZE
 from appliance.fuse.source_id import Backing, SourceId
 from appliance.model import Client, Share
+from appliance.model.server import ServerSettings
 from appliance.state_file import StateFile
 from appliance.store import Store
+from appliance.tokens import Principal, Tokens, TokenWanted, digest
 
 ID = SourceId(1, "0200000000000000", 1_600_000_000_000_000_000, "ab" * 16)
 EXT4 = Backing(CodecChoice(Kind.INO32), ID)
@@ -164,6 +167,40 @@ def test_a_share_of_before_sources_were_identified_learns_what_its_source_is(pat
     path.unlink()  # and it is in the copy as well
     again = Store(path)
     assert (again.share("a").identity, again.share("a").identity.source_id) == (first, ID)
+    again.close()
+
+
+def test_settings_and_tokens_come_back_with_the_shares_and_a_revoked_token_does_not(path: Path) -> None:
+    def tokens(store: Store) -> Tokens:
+        return Tokens(Database(path), store.changing)
+
+    store = Store(path)
+    store.set_server(ServerSettings(lease=15, versions=("4.1",)))
+    kept = tokens(store).make(TokenWanted(name="kept", role="read"))
+    revoked = tokens(store).make(TokenWanted(name="revoked", role="admin"))
+    tokens(store).revoke("revoked")
+    store.close()
+    for left in path.parent.glob(f"{path.name}*"):
+        left.unlink()
+    again = Store(path)
+    assert again.restored == "is missing"
+    assert again.server() == ServerSettings(lease=15, versions=("4.1",))
+    assert tokens(again).find(digest(kept.token)) == Principal(name="token kept", role="read")
+    assert tokens(again).find(digest(revoked.token)) is None
+    again.close()
+
+
+def test_a_copy_that_an_earlier_release_has_written_is_not_taken_for_another_state(path: Path) -> None:
+    old = StateFile(path, module.MIGRATIONS[:6], ["fsids", "revoked_keys", "shares"])
+    with old.changing():
+        old.connection.execute("INSERT INTO server VALUES (?)", (ServerSettings(lease=15).model_dump_json(),))
+    old.close()
+    store = Store(path)
+    assert (store.restored, store.server()) == ("", ServerSettings(lease=15))
+    store.close()
+    path.unlink()  # from the first start on it is in the copy
+    again = Store(path)
+    assert again.server() == ServerSettings(lease=15)
     again.close()
 
 

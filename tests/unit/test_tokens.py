@@ -14,8 +14,8 @@ from appliance.tokens import PREFIX, Principal, Tokens, TokenWanted, digest
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Tokens:
-    Store(tmp_path / "db").close()
-    return Tokens(Database(tmp_path / "db"))
+    store = Store(tmp_path / "db")
+    return Tokens(Database(tmp_path / "db"), store.changing)
 
 
 def test_a_token_is_known_by_its_digest_only(tokens: Tokens, tmp_path: Path) -> None:
