@@ -18,7 +18,10 @@ class OperationNumbers(Frozen):
 
 
 class DataNumbers(Frozen):
-    """A share's data path, since it was mounted; `workers`, `descriptors` and `kept_inodes` as of now."""
+    """A share's data path, since it was mounted; from `workers` on, but for what happened to them, as of now.
+
+    `open_files` and `backing_ids` are None where workers read and write: they keep no count of who has what open.
+    """
 
     operations: tuple[OperationNumbers, ...]
     cache_hits: int
@@ -30,6 +33,9 @@ class DataNumbers(Frozen):
     resends: int
     descriptors: int
     kept_inodes: int
+    passthrough: bool = False
+    open_files: int | None = None
+    backing_ids: int | None = None
 
 
 class Capacity(Frozen):

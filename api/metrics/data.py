@@ -23,6 +23,9 @@ _GAUGES = {
     "workers": ("holdfast_workers", "Workers that serve."),
     "descriptors": ("holdfast_open_descriptors", "Files that workers keep open for speed."),
     "kept_inodes": ("holdfast_kept_inodes", "Unlinked files that are kept because somebody has them open."),
+    "passthrough": ("holdfast_passthrough", "1 if the kernel reads and writes the files itself, 0 if workers do."),
+    "open_files": ("holdfast_open_files", "Files that NFS clients and programs have open; only under passthrough."),
+    "backing_ids": ("holdfast_passthrough_files", "Open inodes that the kernel reads and writes itself."),
 }
 _CAPACITY = {
     "bytes_total": ("holdfast_source_bytes", "Size of the source's filesystem."),
@@ -79,5 +82,6 @@ def _filled(
     field: str,
 ) -> Metric:  # fmt: skip
     for share, values in rows:
-        family.add_metric([share], getattr(values, field))
+        if (value := getattr(values, field)) is not None:
+            family.add_metric([share], value)
     return family

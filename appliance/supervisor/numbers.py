@@ -59,7 +59,7 @@ class Numbers:
             share = served.get(numbers.share)
             update = {
                 "served": share is not None and share.serving,
-                "data": _data(share) if share else None,
+                "data": data_numbers(share) if share else None,
                 "capacity": self._executor.capacity.get(numbers.share) if share else None,
             }
             found.append(numbers.model_copy(update=update))
@@ -86,8 +86,10 @@ class Numbers:
         return ClientNumbers(by_status=dict(by_status), held={share: dict(counts) for share, counts in held.items()})
 
 
-def _data(share: ServedShare) -> DataNumbers:
+def data_numbers(share: ServedShare) -> DataNumbers:
+    """Return what is counted of a share's data path, as of the last request for status."""
     totals, figures = share.totals(), share.figures()
+    path = figures.data_path if figures.data_path and figures.data_path.passthrough else None
     return DataNumbers(
         operations=tuple(
             OperationNumbers(
@@ -104,4 +106,7 @@ def _data(share: ServedShare) -> DataNumbers:
         resends=figures.resends,
         descriptors=figures.descriptors,
         kept_inodes=figures.kept_inodes,
+        passthrough=path is not None,
+        open_files=path.open_files if path else None,
+        backing_ids=path.backing_ids if path else None,
     )

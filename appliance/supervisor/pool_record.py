@@ -34,7 +34,7 @@ _LOG = facts(__name__)
 
 @dataclass(frozen=True)
 class PoolFigures:
-    """Counts since this supervisor began to serve the share; workers, descriptors and inodes are those of now."""
+    """Counts since this supervisor began to serve the share; from descriptors on it is what is now; so are workers."""
 
     workers: int
     deaths: int
@@ -43,6 +43,7 @@ class PoolFigures:
     resends: int
     descriptors: int
     kept_inodes: int
+    data_path: DataPathView | None
 
 
 class PoolRecord:
@@ -163,6 +164,7 @@ class PoolRecord:
             resends=self._resends_before + self._resends,
             descriptors=sum(worker.descriptors for worker in self._workers),
             kept_inodes=self._kept_inodes,
+            data_path=self._data_path,
         )
 
     def _slowness(self, slow: StorageSlow) -> str:

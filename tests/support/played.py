@@ -29,6 +29,7 @@ class FakePool:
         self.closed = False
         self._ready = ready
         self._events: list[PoolEvent] = []
+        self.data_path = DataPathStatus(passthrough=False, reason="played")
         self._dead = False
         self._ours, self._theirs = socket.socketpair()
 
@@ -64,7 +65,7 @@ class FakePool:
 
     def request_status(self) -> None:
         worker = WorkerStatus(0, 7, True, False, 0.0, 5, 1, 3, 2, 4)
-        self.tell(PoolStatus([worker], 0, 0, 0, DataPathStatus(passthrough=False, reason="played")))
+        self.tell(PoolStatus([worker], 0, 0, 0, self.data_path))
 
     def resize(self, workers: int) -> None:
         self.options = replace(self.options, workers=workers)

@@ -49,7 +49,7 @@ cachesize at longest:  1
 DATA = DataNumbers(
     operations=(OperationNumbers(operation="mkdir", errors=2, seconds=0.5, buckets=(4, 3, *(0,) * (BUCKETS - 3), 1)),),
     cache_hits=10, cache_misses=1, workers=2, worker_deaths=3, recoveries=1, refused_requests=0, resends=2,
-    descriptors=9, kept_inodes=1,
+    descriptors=9, kept_inodes=1, passthrough=True, open_files=4, backing_ids=3,
 )  # fmt: skip
 EVERYTHING = NumbersReply(
     shares=(
@@ -113,6 +113,9 @@ def test_what_is_told_of_shares_server_and_clients() -> None:
     assert found["holdfast_share_served", (("share", "a"),)] == 1
     assert found["holdfast_share_served", (("share", 'b"\\\n'),)] == 0
     assert found["holdfast_resends_total", (("share", "a"),)] == 2
+    assert found["holdfast_passthrough", (("share", "a"),)] == 1
+    assert found["holdfast_open_files", (("share", "a"),)] == 4
+    assert found["holdfast_passthrough_files", (("share", "a"),)] == 3
     assert found["holdfast_source_available_bytes", (("share", "a"),)] == 7
     assert found["holdfast_nfsd_operations_total", (("operation", "read"), ("version", "4"))] == 30
     assert found["holdfast_nfs_clients", (("status", "confirmed"),)] == 2

@@ -17,6 +17,7 @@ from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.codecs.table import TableCodec
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import (
+    DataPathStatus,
     PoolDegraded,
     PoolDisconnected,
     PoolRecovered,
@@ -28,6 +29,7 @@ from appliance.fuse.pool_events import (
 from appliance.linux.handles import NativeHandle
 from appliance.store import Fsid, Identity
 from appliance.supervisor.datapath import DataPath
+from appliance.supervisor.numbers import data_numbers
 from appliance.supervisor.plan import Wanted
 from appliance.supervisor.served import ServedShare
 from tests.support.played import FakePath
@@ -75,6 +77,19 @@ def test_a_share_comes_and_goes() -> None:
         assert path.pools[0].options.workers == 2
 
     assert serving(act).log == ["mount", "unmount", "close"]
+
+
+def test_open_files_are_told_where_they_are_counted() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        await share.refresh()
+        numbers = data_numbers(share)
+        assert (numbers.passthrough, numbers.open_files, numbers.backing_ids) == (False, None, None)
+        path.pools[0].data_path = DataPathStatus(passthrough=True, open_files=4, backing_ids=3)
+        await share.refresh()
+        numbers = data_numbers(share)
+        assert (numbers.passthrough, numbers.open_files, numbers.backing_ids) == (True, 4, 3)
+
+    serving(act)
 
 
 def test_a_worker_s_death_and_the_recovery_are_told() -> None:
