@@ -16,8 +16,8 @@ class Finding(Frozen):
 
     code: str = Field(description="Stable name of the finding, for programs.", examples=["share-unhealthy"])
     severity: Severity = Field(
-        description="info: it passes by itself · warning: clients are served, somebody should look · "
-        "critical: clients wait, or cannot rely on what they get."
+        description="info: it passes by itself, or with the next start · warning: clients are served, somebody "
+        "should look · critical: clients wait, or cannot rely on what they get."
     )
     share: str | None = Field(description="The share it is about; null if it is about the appliance.")
     message: str = Field(description="What is wrong.")

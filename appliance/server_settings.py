@@ -39,6 +39,17 @@ def told(settings: Settings) -> Mapping[str, object]:
             "addresses": addresses}  # fmt: skip
 
 
+def restart_needed(environment: Settings, started: Settings, wanted: ServerSettings) -> tuple[str, ...]:
+    """Return which settings differ from those the server was started with, and take effect when it is started again.
+
+    The number of threads never does. Without NFSv3, now and then, nobody asks at the ports of its daemons.
+    """
+    settings = effective(environment, wanted)
+    new, now = told(settings), told(started)
+    of_version_3 = () if settings.nfs_v3 or started.nfs_v3 else ("mountd_port", "statd_port")
+    return tuple(name for name in new if name not in ("threads", *of_version_3) and new[name] != now[name])
+
+
 def threads(settings: Settings, workers: int, processors: int | None = os.cpu_count()) -> int:
     """Return how many threads the server shall have, `workers` being those of all shares together.
 

@@ -11,6 +11,7 @@ from appliance.frozen import Frozen
 
 Version = Literal["3", "4.1", "4.2"]
 _Seconds = Annotated[int, Field(strict=True, ge=10, le=3600)]
+_LATER = "Takes effect at the next start of the container."
 _Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
 
@@ -33,7 +34,8 @@ class ServerSettings(Frozen):
     """The NFS server's settings; what is null is as the environment has it."""
 
     versions: Annotated[tuple[Version, ...], AfterValidator(_versions)] | None = Field(
-        default=None, description="The versions of NFS that are served, 4.1 among them.", examples=[["4.1", "4.2"]]
+        default=None, description=f"The versions of NFS that are served, 4.1 among them. {_LATER}",
+        examples=[["4.1", "4.2"]]
     )
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)] | Literal["auto"] | None = Field(
         default=None,
@@ -41,20 +43,25 @@ class ServerSettings(Frozen):
         "enabled share, from 8 to 256. Takes effect at once.",
     )
     lease: _Seconds | None = Field(
-        default=None, description="Seconds after which a silent NFSv4 client may lose its locks and opens."
+        default=None, description=f"Seconds after which a silent NFSv4 client may lose its locks and opens. {_LATER}"
     )
     grace: _Seconds | None = Field(
         default=None,
-        description="Seconds after a start in which clients may only reclaim what they had; not less than the lease.",
+        description="Seconds after a start in which clients may only reclaim what they had; not less than the lease. "
+        f"{_LATER}",
     )
     addresses: tuple[Annotated[str, AfterValidator(_address)], ...] | None = Field(
         default=None,
         max_length=16,
-        description="Addresses that the NFS server listens on, besides 127.0.0.1; empty for all there are.",
+        description=f"Addresses that the NFS server listens on, besides 127.0.0.1; empty for all there are. {_LATER}",
         examples=[["192.0.2.1"]],
     )
-    mountd_port: _Port | None = Field(default=None, description="Port of rpc.mountd, which only NFSv3 clients talk to.")
-    statd_port: _Port | None = Field(default=None, description="Port of rpc.statd, which only NFSv3 clients talk to.")
+    mountd_port: _Port | None = Field(
+        default=None, description=f"Port of rpc.mountd, which only NFSv3 clients talk to. {_LATER}"
+    )
+    statd_port: _Port | None = Field(
+        default=None, description=f"Port of rpc.statd, which only NFSv3 clients talk to. {_LATER}"
+    )
 
 
 class ServerChanges(ServerSettings):

@@ -82,11 +82,12 @@ def put_together(ground: Ground) -> Parts:
     executor.letting_go = _let_go(canaries, checks)
 
     sessions = Sessions(settings, store, executor, nfs_side.server)
-    health = Health(store, executor, nfs_side, events)
+    server = ServerRequests(ground.environment, settings, store, changes, reconciler)
+    health = Health(store, executor, nfs_side, events, server.restart_needed)
     desk = Desk(
         Requests(settings, store, executor, changes, nfs_side),
         Configuration(changes, file),
-        ServerRequests(ground.environment, settings, store, changes, reconciler),
+        server,
         checks,
         Decoding(settings, store, executor),
         Access(Tokens(ground.database, store.changing)),

@@ -1,18 +1,20 @@
 """Answering the API about the NFS server's settings. The number of threads takes effect at once, the rest at a start.
 
-All else is settled when the server gets its threads or its daemons start: a change in between would be an end of both,
-and what clients hold would depend on their reclaiming it.
+The kernel takes versions, lease and grace only while the server has no threads (EBUSY), and lets go of an address only
+with all of them; the ports are arguments of daemons. To end the server takes from every client what it holds, until it
+has reclaimed that: an administrator decides when, and `restart_needed` tells what waits for it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from appliance.control import Reply
 from appliance.control_server_settings import GetServer, ServerReply, ServerRequest, ServerView
 from appliance.logs import facts
 from appliance.model.server import ServerSettings
-from appliance.server_settings import effective, told
+from appliance.server_settings import effective, restart_needed, told
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor.changes import Changes, check_match
@@ -50,11 +52,36 @@ class ServerRequests:
             await self._reconciler.attempt()
             return self._reply(wanted)
 
+    def restart_needed(self) -> tuple[str, ...]:
+        """Return which settings take effect at the next start. Blocks for milliseconds."""
+        return self._later(self._store.server())
+
+    def _later(self, wanted: ServerSettings) -> tuple[str, ...]:
+        return restart_needed(self._environment, self._started, wanted)
+
     def _reply(self, wanted: ServerSettings) -> Reply:
-        new, now = told(effective(self._environment, wanted)), told(self._started)
-        later = tuple(name for name in new if name != "threads" and new[name] != now[name])
+        new, later = told(effective(self._environment, wanted)), self._later(wanted)
         view = {**new, "set": wanted, "restart_needed": later, "revision": revision(wanted)}
         return ServerReply(server=ServerView.model_validate(view))
+
+
+def in_force(store: Store, run_dir: Path, *, again: bool) -> ServerSettings:
+    """Return what of the stored settings is in force in this container: those of its start, but for the threads.
+
+    A supervisor that comes `again`, after its predecessor has died, finds the NFS server as that one has started it.
+    """
+    wanted, path = store.server(), run_dir / "server-in-force"
+    if not again or (known := _known(path)) is None:
+        path.write_text(wanted.model_dump_json())
+        return wanted
+    return known.model_copy(update={"threads": wanted.threads})
+
+
+def _known(path: Path) -> ServerSettings | None:
+    try:
+        return ServerSettings.model_validate_json(path.read_text())
+    except (OSError, ValueError):  # a supervisor of an earlier release kept no such file
+        return None
 
 
 def revision(wanted: ServerSettings) -> str:

@@ -22,6 +22,7 @@ from appliance.supervisor.first_orders import FirstProcess
 from appliance.supervisor.guard import Guard
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.parts import Ground, Parts, put_together
+from appliance.supervisor.server_requests import in_force
 from appliance.supervisor.threads import in_thread
 
 _LOG = facts(__name__)
@@ -57,7 +58,7 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
     async with AsyncExitStack() as stack:
         store = Store(settings.database)
         stack.callback(store.close)
-        environment, settings = settings, effective(settings, store.server())
+        environment, settings = settings, effective(settings, in_force(store, settings.run_dir, again=first.again))
         at = listeners.listen(settings, first, api_user.pw_gid)
         stack.callback(at.close)
         nfs_side = await _start_nfs(stack, settings, first)

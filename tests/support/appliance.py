@@ -83,10 +83,10 @@ class Appliance:
         self.file = SharesFile(self.settings, self.changes, self.events)
         configuration = Configuration(self.changes, self.file)
         sessions = Sessions(self.settings, self.store, self.executor, self.server)
-        health = Health(self.store, self.executor, side, self.events)
         numbers = Numbers(self.executor, self.checks, sessions, self.server, lambda: {"api": 1})
         access = Access(Tokens(self.database, self.store.changing))
         server_requests = ServerRequests(self.settings, self.settings, self.store, self.changes, self.reconciler)
+        health = Health(self.store, self.executor, side, self.events, server_requests.restart_needed)
         self.desk = Desk(
             requests, configuration, server_requests, self.checks, decoding, access, sessions, numbers, health,
             self.events,

@@ -18,7 +18,9 @@ from appliance.nfs import daemons
 from appliance.server_settings import effective, threads
 from appliance.settings import Settings
 from appliance.store import Store
-from appliance.supervisor.server_requests import ServerRequests
+from appliance.supervisor.health import Health
+from appliance.supervisor.server_requests import ServerRequests, in_force
+from tests.support.played_nfs import PlayedSide
 from tests.support.played_supervisor import Supervisor
 from tests.unit.test_api import anonymous, client, error, supervisor
 from tests.unit.test_supervisor_requests import Appliance, running
@@ -63,6 +65,39 @@ def test_threads_change_at_once_and_nothing_else_does(act: Callable[[Body], None
         again.close()
 
     act(body)
+
+
+def test_what_waits_for_a_start_is_a_finding_until_it_is_taken_back(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance, requests: ServerRequests) -> None:
+        side = PlayedSide(appliance.server)
+        health = Health(appliance.store, appliance.executor, side, appliance.events, requests.restart_needed)
+
+        async def findings(**changes: object) -> list[tuple[str, str, str]]:
+            await requests.answer(UpdateServer(changes=ServerChanges.model_validate(changes)))
+            return [(one.code, one.severity, one.message) for one in (await health.report()).findings]
+
+        assert await findings(threads=20) == []
+        assert await findings(mountd_port=5000) == []  # NFSv3 is off: nobody asks there
+        ((code, severity, message),) = await findings(lease=12, addresses=("192.0.2.1",))
+        assert (code, severity) == ("restart-needed", "info")
+        assert message.endswith("lease, addresses")
+        ((code, severity, message),) = await findings(lease=None, addresses=None, versions=("3", "4.1"))
+        assert message.endswith("versions, mountd_port")
+        assert await findings(versions=None, mountd_port=None) == []
+
+    act(body)
+
+
+def test_a_supervisor_that_comes_again_knows_what_the_server_was_started_with(tmp_path: Path) -> None:
+    store = Store(tmp_path / "db")
+    store.set_server(ServerSettings(lease=15, threads=4))
+    assert in_force(store, tmp_path, again=False) == ServerSettings(lease=15, threads=4)
+    store.set_server(ServerSettings(lease=20, threads=6))
+    assert in_force(store, tmp_path, again=True) == ServerSettings(lease=15, threads=6)
+    assert in_force(store, tmp_path, again=False) == ServerSettings(lease=20, threads=6)
+    (tmp_path / "server-in-force").write_text("not JSON")
+    assert in_force(store, tmp_path, again=True) == ServerSettings(lease=20, threads=6)
+    store.close()
 
 
 def test_automatic_threads_follow_the_workers(act: Callable[[Body], None]) -> None:
