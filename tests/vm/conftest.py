@@ -20,7 +20,7 @@ class Client:
 
     channel: Channel
 
-    def run(self, script: str, timeout: float = 240) -> str:
+    def run(self, script: str, timeout: float = 600) -> str:
         """Run a script, which must end with status 0 within so many seconds, and return what it printed."""
         result = self.channel.run(f"#!/bin/bash\nset -euo pipefail\n{PRELUDE}\n{script}", timeout)
         assert result.status == 0, f"status {result.status}:\n{result.stdout}"
@@ -44,6 +44,11 @@ await() {  # SECONDS COMMAND...: until the command succeeds
     done
 }
 ready() { curl --silent --fail --max-time 10 "$HOLDFAST_URL/readyz"; }
+await_ready() { await 900 ready; }
+fails() {  # COMMAND...: succeeds if the command does not, which ! does not do under set -e
+    if "$@"; then echo "this should have failed: $*"; return 1; fi
+}
+. $FILES/load.sh
 """
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.vm.conftest import Client
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
 MAKE_TREE = r"""
 tree=/root/tree
@@ -47,7 +47,7 @@ def test_a_tree_comes_out_as_it_went_in(client: Client, version: str) -> None:
         rm -r /mnt/copy/tree; test ! -e /srv/source/tree
         findmnt -no OPTIONS /mnt/copy
         """,
-        timeout=400,
+        timeout=900,
     )
     assert f"vers={version}" in said
 

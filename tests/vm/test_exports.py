@@ -4,7 +4,7 @@ import pytest
 
 from tests.vm.conftest import INSIDE, Client
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
 
 def test_exportfs_understands_what_was_meant_whatever_the_names(client: Client) -> None:

@@ -41,10 +41,12 @@ def test_a_tree_comes_out_as_it_went_in_while_workers_die(client: Client, kind: 
     said = client.run(
         f"""{_SHARE}{MAKE_TREE}{COMPARE}
         share {kind}
-        $FILES/kill_workers.sh 1 > /run/killed & killer=$!
-        cp -a $tree /mnt/$kind/tree
-        same $tree /mnt/$kind/tree
-        touch /run/calm; wait $killer; cat /run/killed
+        strike 1
+        until struck 3; do
+            rm -rf /mnt/$kind/tree; cp -a $tree /mnt/$kind/tree
+            same $tree /mnt/$kind/tree
+        done
+        finish strikes
         echo 3 > /proc/sys/vm/drop_caches
         same $tree /mnt/$kind/tree
         same $tree /srv/$kind/tree
@@ -54,9 +56,7 @@ def test_a_tree_comes_out_as_it_went_in_while_workers_die(client: Client, kind: 
         """,
         timeout=600,
     )
-    found = re.search(r"(\d+) killed", said)
-    assert found, said
-    assert int(found[1]) >= 2
+    assert re.search(r"[1-9]\d* killed", said), said
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,18 +102,17 @@ def test_another_key_ends_all_handles_of_one_share_at_once(client: Client) -> No
         share ext4
         threads=$(pgrep -x nfsd | sort | tr '\\n' ' ')
         started=$(docker inspect --format '{{{{.State.StartedAt}}}}' $(container))
-        python3 $FILES/storm.py /mnt/share/storm-key 30 > /run/storm.out 2>&1 & storm=$!
+        storm storm-key
         rotate() {{ api POST /v1/shares/ext4/rotate-key; }}
         export -f rotate api; export HOLDFAST_URL HOLDFAST_TOKEN
         python3 $FILES/outdated.py /mnt/ext4 bash -c rotate
         mount -t nfs4 -o $options,nosharecache $server:/ext4 /mnt/other
         test "$(cat /mnt/other/known)" = known
-        wait $storm || {{ cat /run/storm.out; exit 1; }}
-        cat /run/storm.out
+        finish storm-key
         test "$threads" = "$(pgrep -x nfsd | sort | tr '\\n' ' ')"
         test "$started" = "$(docker inspect --format '{{{{.State.StartedAt}}}}' $(container))"
         """,
         timeout=500,
     )
     assert "found anew" in said
-    assert re.search(r"\d+ operations", said), "the other share's client saw nothing of it"
+    assert re.search(r"[1-9]\d* operations", said), "the other share's client saw nothing of it"

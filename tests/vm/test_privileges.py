@@ -120,7 +120,7 @@ def test_a_container_that_must_not_mount_ends_and_says_so(client: Client) -> Non
         wait $confined && true; echo "status $?"
         tail -n 5 /run/confined.out
         """,
-        timeout=500,
+        timeout=900,
     )
     assert "status 71" in said, said
     assert "apparmor=unconfined" in said, said

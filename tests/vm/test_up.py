@@ -13,7 +13,7 @@ import pytest
 from deploy.paths import CHECKOUT
 from tests.vm.conftest import Client
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
 # What `deploy` imports beside the standard library; it has no compiled parts that it could not do without.
 _PACKAGES = ("docker", "requests", "urllib3", "idna", "certifi", "charset-normalizer")
@@ -43,7 +43,7 @@ def test_up_twice_and_down_on_an_engine(client: Client) -> None:
         server=$(findmnt -no SOURCE /mnt/share); umount /mnt/share
         compose down
         back() {
-            compose up --detach --no-build; await 120 ready; api DELETE /v1/shares/demo > /dev/null
+            compose up --detach --no-build; await_ready; api DELETE /v1/shares/demo > /dev/null
             mount -t nfs4 -o vers=4.2 "$server" /mnt/share
         }
         trap back EXIT
@@ -57,7 +57,7 @@ def test_up_twice_and_down_on_an_engine(client: Client) -> None:
         test -z "$(docker ps --quiet)"
         test -s /srv/demo/README
         """,
-        timeout=600,
+        timeout=900,
     )
     assert said.count("Holdfast is up in this machine's Docker engine") == 2
     assert said.count("mount   mount -t nfs4") == 2

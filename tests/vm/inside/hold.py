@@ -1,8 +1,8 @@
 """A client that holds a file open: appends a line to it every tenth of a second until told to stop.
 
-Usage: hold.py FILE. Ends when FILE's name with .stop after it appears in /run; prints "N lines"; any error ends it with
-a traceback. The file is never opened a second time. Whenever a line took longer than a second, which is a time without
-service, it prints "paused S s".
+Usage: hold.py FILE. Ends when FILE's name with .stop after it appears in /run. Prints "at work" after its first line
+and "N lines" at the end; any error ends it with a traceback. The file is never opened a second time. Whenever a line
+took longer than a second, which is a time without service, it prints "paused S s".
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def main() -> None:
         os.fsync(descriptor)
         if (paused := time.monotonic() - began) > 1:
             print(f"paused {paused:.1f} s", flush=True)
+        if lines == 1:
+            print("at work", flush=True)
         time.sleep(0.1)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     expected = b"".join(b"%07d\n" % number for number in range(1, lines + 1))

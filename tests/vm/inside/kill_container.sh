@@ -15,8 +15,8 @@ for round in $(seq 1 "$1"); do
     [ "$part" = nothing ] || pkill -9 --newest -x "$part"
     waiting=$(in_flight); began=$(milliseconds)
     docker kill "$(container)" > /dev/null; docker wait "$(container)" > /dev/null; died=$(milliseconds)
-    await 60 nothing_is_left
-    docker start "$(container)" > /dev/null; await 300 ready
+    await 300 nothing_is_left
+    docker start "$(container)" > /dev/null; await_ready
     echo "round $round: $part killed first, $waiting programs waiting, dead after $((died - began)) ms"
     sleep 3
 done

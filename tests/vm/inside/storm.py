@@ -1,7 +1,8 @@
 """A client at work: changes names and contents below a directory for some seconds, and knows what must be there.
 
-Usage: storm.py DIRECTORY SECONDS. Prints "N operations"; any error of the file system, or anything that is not as it
-was left, ends it with a traceback. Runs in the virtual machine, with nothing but Python's own library.
+Usage: storm.py DIRECTORY SECONDS. Ends before that when the directory's name with .stop after it appears in /run.
+Prints "at work" after its first operation and "N operations" at the end; any error of the file system, or anything that
+is not as it was left, ends it with a traceback. Runs in the virtual machine, with nothing but Python's own library.
 """
 
 from __future__ import annotations
@@ -113,10 +114,13 @@ def main() -> None:
     for side in ("left", "right"):
         (top / side).mkdir(parents=True)
     storm = Storm(top)
+    stop = Path("/run") / f"{top.name}.stop"
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and not stop.exists():
         storm.step()
         storm.operations += 1
+        if storm.operations == 1:
+            print("at work", flush=True)
     Path("/proc/sys/vm/drop_caches").write_text("3")
     storm.check()
     shutil.rmtree(top)
