@@ -42,7 +42,7 @@ class ControlClient:
         return reply
 
     async def _exchange(self, message: bytes) -> bytes:
-        reader, writer = await asyncio.open_unix_connection(str(self._path), limit=64 * MAX_MESSAGE)
+        reader, writer = await asyncio.open_unix_connection(str(self._path), limit=MAX_MESSAGE)
         try:
             writer.write(message)
             await writer.drain()

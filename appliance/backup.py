@@ -79,8 +79,11 @@ def restore(state: Path, backup: Path) -> list[Entry]:
     """
     entries = verify(backup)
     try:
-        incoming = state / _INCOMING
+        incoming, replaced = state / _INCOMING, state / REPLACED
+        if not incoming.exists():  # else what a restore that was cut off has moved is there, perhaps the only copy
+            shutil.rmtree(replaced, ignore_errors=True)
         shutil.rmtree(incoming, ignore_errors=True)
+        incoming.mkdir(mode=0o700)
         tables = state / _LATE
         tables.mkdir(mode=0o700, exist_ok=True)
         for entry in entries:
@@ -89,12 +92,12 @@ def restore(state: Path, backup: Path) -> list[Entry]:
                     _put(backup / _DATA / entry.path, state / entry.path, entry)
                 continue
             _put(backup / _DATA / entry.path, incoming / entry.path, entry)
-        incoming.mkdir(exist_ok=True)
-        replaced = state / REPLACED
-        shutil.rmtree(replaced, ignore_errors=True)
-        replaced.mkdir(mode=0o700)
+        replaced.mkdir(mode=0o700, exist_ok=True)
         for old in [each for each in state.iterdir() if each.name not in (_INCOMING, REPLACED, _LATE)]:
-            old.rename(replaced / old.name)
+            if (replaced / old.name).exists():
+                _remove(old)  # the restore before this one has put it there
+            else:
+                old.rename(replaced / old.name)
         for new in list(incoming.iterdir()):
             new.rename(state / new.name)
         incoming.rmdir()
@@ -102,6 +105,13 @@ def restore(state: Path, backup: Path) -> list[Entry]:
     except OSError as error:
         raise StateError(f"the state cannot be restored: {error}", "mend that and restore once more") from error
     return entries
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _files(state: Path) -> Iterator[Path]:

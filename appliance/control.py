@@ -20,7 +20,7 @@ from appliance.frozen import Frozen
 from appliance.handles import HandleHealth
 from appliance.model import Owner, Share, ShareChanges
 
-MAX_MESSAGE = 1024 * 1024  # bytes of one line; far above the largest share
+MAX_MESSAGE = 64 << 20  # bytes of one line; far above a configuration with as many shares as the model allows
 
 Status = Literal["ok", "starting", "degraded", "unhealthy", "failed", "disabled"]
 

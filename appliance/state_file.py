@@ -98,6 +98,12 @@ class StateFile:
             )
         if copy is None:
             return _connect(self._path)  # the first start
+        if copy.schema > len(self._migrations):
+            raise StateError(
+                f"the state database {self._path} {reason}, and its copy is of a newer release (schema {copy.schema})",
+                "start that release, or a newer one",
+                code="state-newer",
+            )
         self.restored = reason
         _LOG.error("the state database is restored from its copy", database=self._path, reason=reason)
         return self._restored(copy)

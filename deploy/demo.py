@@ -19,6 +19,7 @@ What is written here is seen by NFS clients, and the other way round.
 """
 TRIED = "written-by-an-nfs-client"
 SIZE = 1 << 20
+NOBODY = 65534
 ANSWER_SECONDS = 60.0
 
 
@@ -29,9 +30,11 @@ class RoundTripError(DeployError):
 
 
 def make_source(place: Place, directory: str) -> None:
-    """Make the directory that is shared, with something in it."""
+    """Make the directory that is shared, with something in it. It belongs to whom all clients are."""
     place.execute(("mkdir", "--parents", directory))
     place.execute(("tee", f"{directory}/README"), README)
+    place.execute(("rm", "--force", f"{directory}/{TRIED}"))  # it may be somebody else's
+    place.execute(("chown", f"{NOBODY}:{NOBODY}", directory))
 
 
 def make_share(rest: Rest, clients: list[Json]) -> None:

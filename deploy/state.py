@@ -29,7 +29,9 @@ def write(client: DockerClient, container: Container, target: Path) -> int:
     volume, image = helper.state_volume(container), helper.image_of(container)
     unfinished = target.with_name(f".{target.name}.unfinished")
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        unfinished.unlink(missing_ok=True)
+        # EXCL: the keys do not go to a file that somebody has put there, in /tmp for instance, and holds open.
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise DeployError(f"{target} cannot be written: {error.strerror}", "name a file in another place") from error
     with os.fdopen(descriptor, "wb") as file, step("Copying the state"), \

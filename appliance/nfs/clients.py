@@ -2,7 +2,8 @@
 
 Names of clients come quoted and escaped by the kernel (seq_quote_mem). Names of files come as they are (`%pD2`), quotes
 and newlines and all: nothing behind them on a line is believed but the last mark, and a client that opens a file with a
-newline in its name can make up lines of its own. It is shown as holding what it does not; nothing is done upon that.
+newline in its name can make up lines of its own. It is shown as holding what it does not; the most that
+comes of it is that a `remount` check is refused, which can be forced.
 """
 
 from __future__ import annotations

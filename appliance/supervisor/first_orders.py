@@ -18,7 +18,7 @@ from appliance.errors import CommandError, KernelError
 from appliance.fuse.fd_store import Held
 from appliance.linux import mounts
 
-_REPLY = struct.Struct("=i")  # a descriptor of the first process, or a negative errno
+_REPLY = struct.Struct("=Ii")  # the number of the order; a descriptor of the first process, or a negative errno
 _REPLY_SECONDS = 30.0
 _MAX_ORDER = 64 * 1024
 _MAX_DESCRIPTORS = 16
@@ -38,6 +38,7 @@ class FirstProcess:
         self._connection = connection
         self._connection.settimeout(_REPLY_SECONDS)
         self._one_at_a_time = threading.Lock()
+        self._last = 0
         self._end = os.pidfd_open(pid)
 
     def fileno(self) -> int:
@@ -69,11 +70,17 @@ class FirstProcess:
     def _order(self, order: dict[str, object], descriptors: Sequence[int] = ()) -> int:
         try:
             with self._one_at_a_time:
-                socket.send_fds(self._connection, [json.dumps(order).encode()], descriptors)
-                (number,) = _REPLY.unpack(self._connection.recv(_REPLY.size))
+                self._last += 1
+                socket.send_fds(self._connection, [json.dumps({**order, "number": self._last}).encode()], descriptors)
+                return self._reply(self._last)
         except (OSError, struct.error) as error:
             raise CommandError(f"the first process does not answer: {error}") from error
-        return int(number)
+
+    def _reply(self, order: int) -> int:
+        while True:
+            number, reply = _REPLY.unpack(self._connection.recv(_REPLY.size))
+            if number == order:  # not that of an order before, whose patience has run out
+                return int(reply)
 
 
 class Holder:
@@ -106,7 +113,7 @@ class Holder:
             case "drop":
                 self._drop(order["name"])
         try:
-            orders.send(_REPLY.pack(reply))
+            orders.send(_REPLY.pack(order["number"], reply))
         except OSError:
             return False
         return True

@@ -20,7 +20,7 @@ from appliance.control_checks import (
     ListChecks,
     StartCheck,
 )
-from appliance.errors import HoldfastError, RequestError
+from appliance.errors import HoldfastError, RequestError, StateError
 from appliance.events import Events
 from appliance.handles import CheckWanted, HandleCheck, HandleCheckReport, HandleFinding, printable
 from appliance.logs import facts
@@ -160,8 +160,14 @@ class HandleChecks:
         finally:
             ended = ended.model_copy(update={"finished": time.time()})
             del self._running[share]
+            self._finish(ended, findings)
+
+    def _finish(self, ended: HandleCheck, findings: Sequence[HandleFinding]) -> None:
+        try:
             self._results.finish(ended, findings)
-            self.outcomes.tell(ended, findings)
+        except StateError as error:
+            _LOG.error("the result of a check cannot be kept", share=ended.share, reason=error.message)
+        self.outcomes.tell(ended, findings)
 
     async def _check(self, check: HandleCheck, wanted: CheckWanted) -> Checked:
         share = check.share

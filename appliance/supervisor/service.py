@@ -17,6 +17,7 @@ from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor import kernel_mounts, listeners, preconditions, state_dir
 from appliance.supervisor.control_server import ControlServer
+from appliance.supervisor.endless import endless
 from appliance.supervisor.first import STOP_SIGNALS
 from appliance.supervisor.first_orders import FirstProcess
 from appliance.supervisor.guard import Guard
@@ -106,11 +107,14 @@ async def _bring_up(stack: AsyncExitStack, parts: Parts, api: Guard, *, again: b
 
 
 def _watch_over(stack: AsyncExitStack, parts: Parts) -> None:
-    _endless(stack, parts.checks.run(), "handle checks")
-    _endless(stack, parts.canaries.run(), "canaries")
-    _endless(stack, parts.sources.run(), "watch of sources")
-    _endless(stack, parts.file.run(), "watch over the file with shares")
-    _endless(stack, parts.health.run(), "health")
+    for run, what in (
+        (parts.checks.run, "handle checks"),
+        (parts.canaries.run, "canaries"),
+        (parts.sources.run, "watch of sources"),
+        (parts.file.run, "watch over the file with shares"),
+        (parts.health.run, "health"),
+    ):
+        _background(stack, endless(run, what))
 
 
 def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -123,13 +127,3 @@ def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> async
 
     stack.push_async_callback(end)
     return task
-
-
-def _endless(stack: AsyncExitStack, work: Coroutine[Any, Any, None], what: str) -> None:
-    """Start a task that ends with the stack; nobody waits for it, so an end before that has to be told."""
-
-    def tell(task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            _LOG.error("a part of the supervisor has ended", part=what, reason=repr(task.exception()))
-
-    _background(stack, work).add_done_callback(tell)

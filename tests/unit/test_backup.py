@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -101,6 +102,37 @@ def test_a_restore_keeps_what_was_there_and_the_younger_tables(state: Path, tmp_
     assert not (state / "later").exists()
     assert _rows(state / backup.REPLACED / "holdfast.db") == 11
     assert REPLACED_IS_LEFT_OUT not in {entry.path for entry in backup.make(state, tmp_path / "again")}
+
+
+@pytest.mark.parametrize("renames", range(6))
+def test_a_restore_that_is_cut_off_and_made_again_loses_nothing(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    backup.make(state, tmp_path / "backup")
+    connection = sqlite3.connect(state / "holdfast.db")
+    with connection:
+        connection.execute("INSERT INTO pairs VALUES (99, 99)")
+    connection.close()
+    (state / "later").touch()
+    left = renames
+    rename = Path.rename
+
+    def cut_off(path: Path, target: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "no space")
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", cut_off)
+        with pytest.raises(StateError, match="once more"):
+            backup.restore(state, tmp_path / "backup")
+    backup.restore(state, tmp_path / "backup")
+    assert _rows(state / "holdfast.db") == 10
+    assert not (state / "later").exists()
+    assert _rows(state / backup.REPLACED / "holdfast.db") == 11
+    assert (state / backup.REPLACED / "later").exists()
 
 
 REPLACED_IS_LEFT_OUT = f"{backup.REPLACED}/holdfast.db"

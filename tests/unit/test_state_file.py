@@ -117,6 +117,18 @@ def test_a_copy_from_before_an_upgrade_is_brought_up_to_date(crashed: Path) -> N
     database.close()
 
 
+def test_a_copy_of_a_newer_release_is_refused_and_left_alone(crashed: Path) -> None:
+    opened(crashed, LATER).close()
+    copy = crashed.with_name("state.copy").read_bytes()
+    crashed.unlink()
+    with pytest.raises(StateError, match="newer release"):
+        opened(crashed)
+    assert crashed.with_name("state.copy").read_bytes() == copy
+    database = opened(crashed, LATER)
+    assert rows(database) == [(*row, None) for row in WRITTEN]
+    database.close()
+
+
 def test_a_change_whose_copy_cannot_be_written_is_not_made(crashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = opened(crashed)
 

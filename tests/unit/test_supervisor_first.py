@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.errors import CommandError
 from appliance.supervisor.first import exit_status
+from appliance.supervisor.first_orders import FirstProcess, Holder
 
 BEGIN = """
 import os, select, signal, subprocess, sys, time
@@ -50,6 +54,22 @@ def line(program: subprocess.Popen[str]) -> str:
 @pytest.mark.parametrize(("status", "code"), [(0, 0), (78 << 8, 78), (signal.SIGKILL, 137)])
 def test_a_status_is_what_a_shell_makes_of_it(status: int, code: int) -> None:
     assert exit_status(status) == code
+
+
+def test_a_reply_that_came_too_late_is_not_taken_for_another_order_s() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        first = FirstProcess(os.getpid(), ours, {}, again=False)
+        ours.settimeout(0.01)
+        with pytest.raises(CommandError, match="does not answer"):
+            first.mount_nfsd()  # nobody is there
+        ours.settimeout(60)
+        holder = Holder()
+        answering = threading.Thread(target=lambda: [holder.obey(theirs) for _ in range(2)])
+        holder._mount_nfsd = iter((7, 8)).__next__  # type: ignore[method-assign]
+        answering.start()
+        assert first.mount_nfsd().name == "8"
+        answering.join()
 
 
 def test_it_ends_as_the_supervisor_does() -> None:
