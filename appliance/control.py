@@ -54,6 +54,13 @@ class DataPathView(Frozen):
     backing_ids: int = Field(description="Open inodes that the kernel reads and writes itself.")
 
 
+class CachingView(Frozen):
+    """Whether changes that local processes make to the source are noticed, or seen only when time-outs end."""
+
+    watched: bool = Field(description="Whether they are noticed (fanotify).")
+    reason: str = Field(description="Why they are not; empty if they are.")
+
+
 class ShareState(Frozen):
     """How a share is doing."""
 
@@ -73,6 +80,9 @@ class ShareState(Frozen):
     last_recovery_ms: float | None = Field(default=None, description="How long the last recovery took, in ms.")
     data_path: DataPathView | None = Field(
         default=None, description="Who reads and writes the share's files; null until the workers have told."
+    )
+    caching: CachingView | None = Field(
+        default=None, description="Whether local changes are noticed; null until the workers have told."
     )
     handle_table: HandleTable | None = Field(
         default=None, description="The share's table of handles; null for a filesystem that needs none."

@@ -53,6 +53,8 @@ def main() -> int:
         passthrough=arguments.passthrough,
         entry_timeout=arguments.timeout,
         attr_timeout=arguments.timeout,
+        negative_timeout=arguments.negative_timeout,
+        watch=arguments.watch,
         durable=arguments.durable,
     )
     try:
@@ -84,6 +86,14 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--timeout", type=float, default=1.0, metavar="SECONDS", help="validity of names and attributes (default: 1)"
+    )
+    parser.add_argument(
+        "--negative-timeout", type=float, default=0.0, metavar="SECONDS", help="of what is not there (default: 0)"
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="notice what others change in SOURCE before the validity ends, as shares do (default: do not)",
     )
     parser.add_argument(
         "--state",

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 
 import pyfuse3
 
+from appliance.fuse.caching import Validity
 from appliance.fuse.inodes import Entry, Inodes
 from appliance.fuse.nodes import NodeId
 from appliance.linux import files
 
 ACCESS_ACL = b"system.posix_acl_access"
-
-
-@dataclass(frozen=True)
-class Validity:
-    """For how long, in seconds, the kernel may believe a name and attributes without asking again."""
-
-    entry: float
-    attributes: float
 
 
 def to_fuse(entry: Entry, validity: Validity) -> pyfuse3.EntryAttributes:
@@ -43,6 +35,14 @@ def to_fuse(entry: Entry, validity: Validity) -> pyfuse3.EntryAttributes:
     result.st_atime_ns = source.st_atime_ns
     result.st_mtime_ns = source.st_mtime_ns
     result.st_ctime_ns = source.st_ctime_ns
+    return result
+
+
+def absent(validity: Validity) -> pyfuse3.EntryAttributes:
+    """Return the answer that there is no such name, which the kernel may remember."""
+    result = pyfuse3.EntryAttributes()
+    result.st_ino = 0  # "same as -ENOENT, but with valid timeout" (fuse_lookup_name())
+    result.entry_timeout = validity.negative
     return result
 
 

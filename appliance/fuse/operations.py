@@ -15,6 +15,7 @@ import pyfuse3
 
 from appliance.fuse import attributes, testimony
 from appliance.fuse.boundary import Boundary
+from appliance.fuse.caching import Validity
 from appliance.fuse.changes import Changes
 from appliance.fuse.directories import read_directory
 from appliance.fuse.durability import Durability
@@ -36,7 +37,7 @@ class Operations(Boundary):
         inodes: Inodes,
         changes: Changes,
         durability: Durability,
-        validity: attributes.Validity,
+        validity: Validity,
         identity: FileIdentity,
         files: FileHandles,
     ) -> None:
@@ -73,7 +74,12 @@ class Operations(Boundary):
             return self._reply(self._inodes.itself(parent))
         if name == b"..":
             return self._reply(self._inodes.parent(parent))
-        return self._reply(self._inodes.child(parent, name))
+        try:
+            return self._reply(self._inodes.child(parent, name))
+        except FileNotFoundError:
+            if not self._validity.negative:
+                raise
+            return attributes.absent(self._validity)
 
     def op_mknod(
         self, parent: NodeId, name: bytes, mode: int, rdev: int, caller: pyfuse3.RequestContext

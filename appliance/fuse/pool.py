@@ -19,8 +19,7 @@ import time
 from typing import Never
 
 from appliance.backoff import Backoff
-from appliance.fuse import passthrough, pool_events, recovery, worker
-from appliance.fuse.attributes import Validity
+from appliance.fuse import caching, invalidations, passthrough, pool_events, recovery, worker
 from appliance.fuse.closer import Closer
 from appliance.fuse.crew import Crew
 from appliance.fuse.drain import drain
@@ -28,6 +27,7 @@ from appliance.fuse.keeper import Keeper
 from appliance.fuse.pool_config import PoolConfig
 from appliance.fuse.requests import Reader
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
+from appliance.fuse.watcher import Watched, Watcher
 from appliance.linux import process
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class Pool:
         self._crew = Crew(config.options, self._board, self._selector, self._serve)
         self._reader = Reader(config.connection)
         self._files = passthrough.registry(self._board, config.connection)
+        self._names_expire = False
+        self._watcher: Watcher | None = None
         # Whoever had served requests died of something from outside, however often.
         self._backoff = Backoff(first=0.1, longest=5.0, healthy=10.0, free=3)
         self._ready = False
@@ -78,6 +80,9 @@ class Pool:
         passthrough.decide(
             self._board, bytes.fromhex(self._config.init_request), wanted=self._config.options.passthrough
         )
+        if self._config.options.watch:
+            self._names_expire = invalidations.can_expire_names(self._config.connection)
+            self._watcher = Watcher(self._watched())
         self._recover()
         while not (self._stopping or self._disconnected):
             self._watch_queue()
@@ -95,6 +100,10 @@ class Pool:
             self._take_orders()
         elif key.fileobj is self._keeper:
             self._keeper.queue_filled()
+        elif key.fileobj is self._watcher:
+            self._selector.unregister(self._watcher)
+            self._watcher.heard()
+            self._hear_watcher()
         elif key.data in self._crew:  # not if it was drained meanwhile
             self._worker_ended(key.data)
 
@@ -114,8 +123,10 @@ class Pool:
 
     def _status(self) -> pool_events.PoolStatus:
         data_path = passthrough.status(self._board, self._files)
+        reason = self._watcher.reason if self._watcher else "not wanted: nobody else is said to change the source"
+        caching_status = pool_events.CachingStatus(watched=not reason, reason=reason)
         return pool_events.PoolStatus(
-            self._crew.status(), self._deaths, self._resends, len(self._keeper), data_path
+            self._crew.status(), self._deaths, self._resends, len(self._keeper), data_path, caching_status
         )
 
     def _watch_queue(self) -> None:
@@ -153,6 +164,8 @@ class Pool:
     def _keep_time(self) -> None:
         now = time.monotonic()
         self._closer.flush()
+        if self._watcher and self._watcher.tend():
+            self._hear_watcher()
         if self._keeper.check():
             self._crew.poke(behind=True)
         if now >= self._next_poke:
@@ -165,6 +178,16 @@ class Pool:
         elif now >= self._next_look:
             self._next_look = now + self._config.options.patience / _LOOKS
             self._look()
+
+    def _watched(self) -> Watched:
+        config = self._config
+        return Watched(
+            config.connection, config.source, config.codec, config.options.table, self._board, self._names_expire
+        )
+
+    def _hear_watcher(self) -> None:
+        if self._watcher and self._watcher.running:
+            self._selector.register(self._watcher, selectors.EVENT_READ)
 
     # Slow storage
 
@@ -254,6 +277,8 @@ class Pool:
         options = self._config.options
         self._control.close()
         self._closer.end()
+        if self._watcher:
+            self._watcher.end()
         worker.run(
             worker.WorkerContext(
                 pool_pid=self._pid,
@@ -266,7 +291,7 @@ class Pool:
                 descriptors=options.descriptors,
                 codec=self._config.codec,
                 table=options.table,
-                validity=Validity(options.entry_timeout, options.attr_timeout),
+                validity=caching.validity(options, names_expire=self._names_expire),
                 durable=options.durable,
             ),
             slot,

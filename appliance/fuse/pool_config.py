@@ -19,6 +19,8 @@ class PoolOptions:
 
     While workers wait for storage there are others, up to `most_workers` in all (0: four times `workers`). A worker
     waits if it is at one request for `patience`; the share is told to be slow after `slow_after`.
+    The three time-outs say for how long the kernel believes names, attributes, and that there is no such name. With
+    `watch` what local processes change is noticed before, see appliance.fuse.watcher.
     `table` is the path of the table of handles, for the codec that needs one. With `durable` changes of names and
     attributes are on storage before they are answered. `passthrough` lets the kernel read and write files itself where
     it can.
@@ -31,6 +33,8 @@ class PoolOptions:
     descriptors: int = 1024
     entry_timeout: float = 1.0
     attr_timeout: float = 1.0
+    negative_timeout: float = 0.0
+    watch: bool = False
     table: str = ""
     durable: bool = False
     passthrough: bool = True

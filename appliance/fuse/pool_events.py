@@ -86,6 +86,14 @@ class DataPathStatus:
 
 
 @dataclass(frozen=True)
+class CachingStatus:
+    """Whether changes that local processes make behind the mount are noticed, and if not, why."""
+
+    watched: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class PoolStatus:
     """The answer to a request for status. Counts are since the pool process began."""
 
@@ -94,6 +102,7 @@ class PoolStatus:
     resends: int
     kept_inodes: int
     data_path: DataPathStatus
+    caching: CachingStatus
 
 
 @dataclass(frozen=True)
@@ -145,4 +154,5 @@ def decode(message: bytes) -> PoolEvent:
     if kind is PoolStatus:
         fields["workers"] = [WorkerStatus(**worker) for worker in fields["workers"]]
         fields["data_path"] = DataPathStatus(**fields["data_path"])
+        fields["caching"] = CachingStatus(**fields["caching"])
     return kind(**fields)

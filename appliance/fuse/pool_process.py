@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Self
 
 from appliance.fuse import keeper, pool_events
@@ -152,13 +151,13 @@ class PoolProcess:
         for node, descriptor in self._kept.items():
             socket.send_fds(ours, [b"keep %d" % node], [descriptor])
 
-    def resize(self, workers: int) -> None:
-        """Serve with another number of workers from the next `start` on, which is due now. Blocks like `stop`.
+    def resize(self, options: PoolOptions) -> None:
+        """Serve in another way from the next `start` on, which is due now. Blocks like `stop`.
 
         The scoreboard and the unlinked inodes that are kept go on.
         """
         self.stop()
-        self._options = replace(self._options, workers=workers)
+        self._options = options
 
     def fileno(self) -> int:
         """The descriptor that is readable when `receive` has something to tell."""

@@ -31,6 +31,7 @@ _INVAL_INODE = struct.Struct("=Qqq")  # ino, off, len
 
 _NOTIFY_INVAL_INODE = 2
 _NOTIFY_RESEND = 7
+_NOTIFY_INC_EPOCH = 8
 
 
 class InitFlag(enum.IntFlag):
@@ -126,6 +127,14 @@ class InitRequest:
 def resend() -> bytes:
     """Return the notification that puts every request read but not answered back into the queue (Linux 6.9)."""
     return _OUT_HEADER.pack(_OUT_HEADER.size, _NOTIFY_RESEND, 0)
+
+
+def expire_names() -> bytes:
+    """Return the notification that has every cached name looked up again when it is next used (Linux 6.16).
+
+    An older kernel answers EINVAL. Unlike the one about a single name it takes no lock of a directory.
+    """
+    return _OUT_HEADER.pack(_OUT_HEADER.size, _NOTIFY_INC_EPOCH, 0)
 
 
 def error_reply(unique: int, number: int) -> bytes:

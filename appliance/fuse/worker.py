@@ -15,8 +15,8 @@ from typing import Never
 import pyfuse3
 
 from appliance.fuse import keeper, loop, passthrough, protocol
-from appliance.fuse.attributes import Validity
 from appliance.fuse.boundary import Boundary
+from appliance.fuse.caching import Validity
 from appliance.fuse.changes import Changes
 from appliance.fuse.codecs import choice
 from appliance.fuse.codecs.choice import CodecChoice

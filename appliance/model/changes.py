@@ -8,7 +8,7 @@ from appliance.frozen import Frozen
 from appliance.model.clients import Client
 from appliance.model.faults import fault
 from appliance.model.paths import NfsPath, PlainPath
-from appliance.model.shares import Comment, Labels, Share, WhenSourceMissing, Workers
+from appliance.model.shares import Caching, Comment, Labels, Share, WhenSourceMissing, Workers
 
 
 class ShareChanges(Frozen):
@@ -33,6 +33,7 @@ class ShareChanges(Frozen):
     when_source_missing: WhenSourceMissing | None = Field(
         default=None, description="What clients see while the source is gone."
     )
+    caching: Caching | None = Field(default=None, description="Who changes the source.")
     enabled: bool | None = Field(default=None, strict=True, description="Whether the share is served.")
 
     comment: Comment | None = Field(default=None, description="The new comment.")

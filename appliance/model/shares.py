@@ -23,6 +23,7 @@ ShareName = Annotated[
     ),
 ]
 WhenSourceMissing = Literal["wait", "unexport"]
+Caching = Literal["exclusive", "shared"]
 Workers = Annotated[int, Field(strict=True, ge=1, le=64)]
 Comment = Annotated[str, Field(max_length=1024, pattern=_TEXT)]
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
@@ -75,6 +76,12 @@ class Share(Frozen):
         description="What clients see while the source is gone (unmounted, its device removed, something else in its "
         "place), until it is back and proved to be the same. wait: they wait, and then go on with what they had open. "
         "unexport: ESTALE at once, and the filesystem is let go of.",
+    )
+    caching: Caching = Field(
+        default="shared",
+        description="Who changes the source. shared: local processes do as well; what they change is noticed, and "
+        "otherwise believed for at most a second. exclusive: NFS clients alone; names and attributes are believed for "
+        "an hour, and for so long a local change may not be seen.",
     )
     enabled: bool = Field(
         default=True, strict=True, description="Whether the share is served. Clients of a disabled one see ESTALE."

@@ -162,6 +162,6 @@ def _words(action: Action) -> str:
         case Unmount(path):
             return f"unmount stray {path}"
         case Resize(wanted):
-            return f"resize {wanted.name} to {wanted.workers} workers"
+            return f"resize {wanted.name} to {wanted.workers} workers, caching {wanted.caching}"
         case Open(wanted):
             return f"open {wanted.name}"

@@ -41,8 +41,8 @@ class Pool(Protocol):
         """Ask for a PoolStatus event."""
         ...
 
-    def resize(self, workers: int) -> None:
-        """End it, and have the next one serve with another number of workers. Blocks."""
+    def resize(self, options: PoolOptions) -> None:
+        """End it, and have the next one serve in another way. Blocks."""
         ...
 
     def close(self) -> None:
@@ -68,6 +68,10 @@ class Mounted(Protocol):
 
     def keep(self, description: str) -> None:
         """From now on let the share outlive this process; `description` is for its successor."""
+        ...
+
+    def forget(self) -> None:
+        """Have the kernel forget names and inodes that nobody has open. Raises OSError."""
         ...
 
     def unmount(self, *, lazy: bool) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from appliance.checks.eviction import evict
 from appliance.fuse.connection import Connection
 from appliance.fuse.fd_store import FdStore, Held
 from appliance.fuse.pool_config import PoolOptions
@@ -48,6 +49,10 @@ class FuseMount:
         """From now on let the share outlive this process; `description` is for its successor."""
         text = json.dumps({"description": description, "init": self._connection.init_request.hex()})
         self._store.keep(_entry(self._name), text, (self._connection.fd, self._source.fd))
+
+    def forget(self) -> None:
+        """Have the kernel forget names and inodes that nobody has open. Raises OSError."""
+        evict(self._connection.mountpoint)
 
     def unmount(self, *, lazy: bool) -> None:
         """Unmount and take the mount point away, so that nobody takes the empty directory for the share."""

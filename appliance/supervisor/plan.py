@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
+from appliance.fuse.caching import Caching
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.source_id import SourceId
 from appliance.nfs.exports import Export, expected, render
@@ -30,6 +31,8 @@ class Wanted:
     workers: int
     path: str
     """Where it is mounted, below the root of what is exported, as in `/media/films`."""
+    caching: Caching = Caching.SHARED
+    """Who changes the source."""
 
     def to_json(self) -> str:
         """Return it as text, key and all."""
@@ -42,7 +45,7 @@ class Wanted:
             "source_id": source_id,
         }
         own = {"name": self.name, "source": self.source, "workers": self.workers, "path": self.path}
-        return json.dumps({**own, **parts})
+        return json.dumps({**own, "caching": self.caching, **parts})
 
     @classmethod
     def from_json(cls, text: str) -> Wanted:
@@ -51,7 +54,10 @@ class Wanted:
         key = bytes.fromhex(fields["key"])
         source_id = SourceId.from_json(fields["source_id"]) if fields["source_id"] else None
         identity = Identity(Fsid(UUID(fields["fsid"])), CodecChoice.from_json(fields["codec"]), key, source_id)
-        return cls(fields["name"], fields["source"], identity, fields["workers"], fields["path"])
+        return cls(
+            *(fields["name"], fields["source"], identity, fields["workers"], fields["path"]),
+            Caching(fields["caching"]),
+        )
 
     def mountpoint(self, root: Path) -> Path:
         """Where it is mounted, `root` being the root of what is exported."""
@@ -113,7 +119,7 @@ class Unmount:
 
 @dataclass(frozen=True)
 class Resize:
-    """Give a share another number of workers."""
+    """Give a share other workers: another number, or such as have the kernel cache in another way."""
 
     wanted: Wanted
 
@@ -175,7 +181,7 @@ def _may_stay(desired: Desired, observed: Observed, name: str, served: Wanted) -
     wanted = desired.shares.get(name)
     if wanted is None or served.mountpoint(desired.root) not in observed.mounts:
         return False
-    return replace(wanted, workers=served.workers) == served
+    return replace(wanted, workers=served.workers, caching=served.caching) == served
 
 
 def _losing(desired: Desired, observed: Observed, gone: list[str]) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from appliance.control import DataPathView, HandleTable, ShareState, Status, WorkerView
+from appliance.control import CachingView, DataPathView, HandleTable, ShareState, Status, WorkerView
 from appliance.fuse.codecs.table import TableSize, measure
 from appliance.fuse.pool_events import (
     PoolDegraded,
@@ -62,6 +62,7 @@ class PoolRecord:
         self._lost = lost
         self._workers: tuple[WorkerView, ...] = ()
         self._data_path: DataPathView | None = None
+        self._caching: CachingView | None = None
         self._deaths = 0
         self._refused = 0
         self._slow: StorageSlow | None = None
@@ -126,10 +127,11 @@ class PoolRecord:
             case PoolDisconnected():
                 self.status, self.reason = "failed", "somebody has unmounted it"
                 self._lost()
-            case PoolStatus(workers, _, resends, kept, data_path):
+            case PoolStatus(workers, _, resends, kept, data_path, caching):
                 self._workers = tuple(map(_view, workers))
                 self._resends, self._kept_inodes = resends, kept
                 self._data_path = DataPathView(**asdict(data_path))
+                self._caching = CachingView(**asdict(caching))
                 self.polled.set()
 
     def _degrade(self, reason: str) -> None:
@@ -151,6 +153,7 @@ class PoolRecord:
             recoveries=self._recoveries,
             last_recovery_ms=self._last_recovery,
             data_path=self._data_path,
+            caching=self._caching,
             handle_table=table,
         )
 

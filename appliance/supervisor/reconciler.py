@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from appliance.errors import HoldfastError, MountError, StateError
+from appliance.fuse.caching import Caching
 from appliance.logs import facts
 from appliance.model import Client
 from appliance.nfs.exports import Export
@@ -183,6 +184,7 @@ def desired(
                 record.identity,
                 record.share.workers or settings.workers,
                 record.share.export_path,
+                Caching(record.share.caching),
             )
             for record in enabled
             if record.share.name not in unserved

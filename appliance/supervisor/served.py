@@ -16,6 +16,7 @@ from pathlib import Path
 from appliance.backoff import Backoff
 from appliance.control import ShareState
 from appliance.errors import HoldfastError, MountError
+from appliance.fuse.caching import cached
 from appliance.fuse.codecs.choice import Kind
 from appliance.fuse.meter import Totals
 from appliance.fuse.pool_config import PoolOptions
@@ -77,7 +78,7 @@ class ServedShare:
         wanted = self.wanted
         self._mounted = data_path.adopt(wanted.name, Path(wanted.source), wanted.identity, mountpoint)
         self._record.begin_table()
-        self._pool = self._mounted.adopt_pool(replace(self._options, workers=wanted.workers))
+        self._pool = self._mounted.adopt_pool(self._pool_options())
         self._record.recovered(None)
         if self._pool.pid is None:
             self._pool_down("the pool process died")
@@ -86,15 +87,19 @@ class ServedShare:
         _LOG.info("a share is served on", share=wanted.name, source=wanted.source)
 
     async def resize(self, wanted: Wanted) -> None:
-        """Serve the same mount with another number of workers. Requests wait meanwhile."""
+        """Serve the same mount with another number of workers, or another caching. Requests wait meanwhile."""
         self._pause()
         self._record.starting()
-        pool = self._pool
+        was, self.wanted = self.wanted, wanted
+        pool, mounted = self._pool, self._mounted
         if pool:
-            await in_thread(lambda: pool.resize(wanted.workers))
-        self.wanted = wanted
+            await in_thread(lambda: pool.resize(self._pool_options()))
         self._start_pool()
         self._mounted_keep()
+        if mounted and was.caching is not wanted.caching:
+            # What the kernel was told before it believes for as long as it was told.
+            with contextlib.suppress(OSError):
+                await in_thread(mounted.forget)
 
     async def unmount(self) -> None:
         """Unmount, unless somebody uses the mount for longer than a moment. Raises MountError, and goes on then."""
@@ -166,14 +171,16 @@ class ServedShare:
         assert self._mounted is not None  # noqa: S101 - only called between open and close
         self._restart = None
         if self._pool is None:
-            options = replace(self._options, workers=self.wanted.workers)
-            self._pool = self._mounted.pool(options, self.wanted.identity.key)
+            self._pool = self._mounted.pool(self._pool_options(), self.wanted.identity.key)
         try:
             self._pool.start()
         except OSError as error:
             self._pool_down(f"the pool process cannot be started: {error}")
             return
         self._listen(self._pool)
+
+    def _pool_options(self) -> PoolOptions:
+        return cached(replace(self._options, workers=self.wanted.workers), self.wanted.caching)
 
     def _listen(self, pool: Pool) -> None:
         self._reader = pool.fileno()

@@ -29,7 +29,9 @@ FILESYSTEMS = ("ext4",)  # what is counted does not depend on it
 _SHARES = 500
 _LIVE = 50
 # What docs/architecture.md states, for each process by its name: descriptors, and KiB of its own memory.
-_BOUNDS = {"holdfast-pool": (3_200, 30_000), "holdfast-worker": (3_200, 30_000), "holdfast-closer": (3_200, 30_000)}
+_BOUNDS = dict.fromkeys(
+    ("holdfast-pool", "holdfast-worker", "holdfast-closer", "holdfast-watch"), (3_200, 30_000)
+)
 _SUPERVISOR_DESCRIPTORS = 20 * _LIVE  # of this process, beside those of the test
 
 

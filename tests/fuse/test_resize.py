@@ -60,7 +60,7 @@ def test_unlinked_open_files_live_on_with_more_workers(pool: PoolProcess, disk: 
         os.read(held, 1)
         time.sleep(0.3)  # until the keeper has decided
         pool.receive()
-        pool.resize(5)
+        pool.resize(PoolOptions(workers=5, table=str(work / f"{disk.kind}.resize.db")))
         pool.start()
         assert _await(pool, PoolReady) == PoolReady(5)
         os.write(tell, b".")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from appliance.errors import MountError, SourceError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.meter import BUCKETS, OperationTotals, Totals
 from appliance.fuse.pool_config import PoolOptions
-from appliance.fuse.pool_events import DataPathStatus, PoolEvent, PoolReady, PoolStatus
+from appliance.fuse.pool_events import CachingStatus, DataPathStatus, PoolEvent, PoolReady, PoolStatus
 from appliance.fuse.scoreboard import WorkerStatus
 from appliance.fuse.source_id import Backing, SourceId, confirm
 from appliance.store import Identity
@@ -65,10 +64,11 @@ class FakePool:
 
     def request_status(self) -> None:
         worker = WorkerStatus(0, 7, True, False, 0.0, 5, 1, 3, 2, 4)
-        self.tell(PoolStatus([worker], 0, 0, 0, self.data_path))
+        caching = CachingStatus(watched=self.options.watch, reason="played")
+        self.tell(PoolStatus([worker], 0, 0, 0, self.data_path, caching))
 
-    def resize(self, workers: int) -> None:
-        self.options = replace(self.options, workers=workers)
+    def resize(self, options: PoolOptions) -> None:
+        self.options = options
 
     def close(self) -> None:
         self.closed = True
@@ -96,6 +96,9 @@ class FakeMount:
 
     def keep(self, description: str) -> None:
         self._path.descriptions[self._name] = description
+
+    def forget(self) -> None:
+        self._path.log.append("forget")
 
     def unmount(self, *, lazy: bool) -> None:
         self._path.log.append("detach" if lazy else "unmount")

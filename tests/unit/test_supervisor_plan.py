@@ -9,6 +9,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.fuse.caching import Caching
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.model import Client, Share
 from appliance.nfs.exports import Export
@@ -104,6 +105,11 @@ def test_a_new_source_ends_the_old_handles_first() -> None:
     assert kinds(actions) == ["ApplyExports", "Release", "Open", "ApplyExports"]
     assert actions[0] == ApplyExports(exported(ROOT, desired(B).exports))
     assert actions[1] == Release("a", clients=True)
+
+
+def test_another_caching_is_a_matter_of_other_workers() -> None:
+    changed = replace(A, caching=Caching.EXCLUSIVE)
+    assert plan(desired(changed, B), observed(A, B)) == [Resize(changed)]
 
 
 def rotated(share: Wanted) -> Wanted:

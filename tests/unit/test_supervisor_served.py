@@ -13,6 +13,7 @@ import pytest
 
 from appliance.backoff import Backoff
 from appliance.errors import MountError, SourceError
+from appliance.fuse.caching import Caching
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.codecs.table import TableCodec
 from appliance.fuse.pool_config import PoolOptions
@@ -185,6 +186,23 @@ def test_another_number_of_workers_needs_no_unmount() -> None:
         assert share.wanted.workers == 5
 
     assert serving(act).log == ["mount", "unmount", "close"]
+
+
+def test_who_changes_the_source_decides_for_how_long_the_kernel_believes() -> None:
+    async def act(share: ServedShare, path: FakePath) -> None:
+        (pool,) = path.pools
+        assert (pool.options.entry_timeout, pool.options.negative_timeout, pool.options.watch) == (1.0, 0.0, True)
+        state = await share.state()
+        assert state.caching is not None
+        assert (state.caching.watched, state.caching.reason) == (True, "played")
+        await share.resize(replace(WANTED, caching=Caching.EXCLUSIVE))
+        assert (pool.options.entry_timeout, pool.options.attr_timeout) == (3600.0, 3600.0)
+        assert (pool.options.negative_timeout, pool.options.watch) == (3600.0, False)
+        await until(lambda: share.serving)
+        assert Wanted.from_json(path.descriptions["a"]).caching is Caching.EXCLUSIVE
+
+    # What was told before is forgotten, so that it is believed for no longer than what is told from now on.
+    assert serving(act).log == ["mount", "forget", "unmount", "close"]
 
 
 def test_a_mount_in_use_is_tried_again() -> None:

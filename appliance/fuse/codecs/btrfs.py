@@ -11,6 +11,8 @@ from appliance.linux.handles import NativeHandle
 TYPE = 0x4D
 _DATA = struct.Struct("=QQI")  # object id, subvolume id, generation
 _ANY_GENERATION = 0
+_TOP_SUBVOLUME = 5
+_FIRST_OBJECT = 256  # the directory at the top of each subvolume
 
 
 class BtrfsCodec:
@@ -51,6 +53,11 @@ class BtrfsCodec:
 def fits(handle: NativeHandle) -> bool:
     """Tell whether this is a handle of btrfs without a parent."""
     return handle.type == TYPE and len(handle.data) == _DATA.size
+
+
+def top() -> NativeHandle:
+    """Return the handle of the directory at the top of the whole filesystem."""
+    return NativeHandle(TYPE, _DATA.pack(_FIRST_OBJECT, _TOP_SUBVOLUME, _ANY_GENERATION))
 
 
 def subvolume_of(handle: NativeHandle) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
@@ -13,9 +13,10 @@ from typing import Any
 
 from appliance.errors import SourceError
 from appliance.fuse.codecs import btrfs, ino32, xfs
-from appliance.fuse.nodes import Codec
+from appliance.fuse.nodes import Codec, NodeId, Outside
 from appliance.linux import handles, process
 from appliance.linux import xfs as xfs_ioctl
+from appliance.linux.handles import NativeHandle
 
 OTHER_SOURCE_HINT = (
     "mount there what the share was made for; or, if this is meant to be served from now on, say so with "
@@ -99,6 +100,23 @@ def build(choice: CodecChoice, source: int, table: str) -> Codec:
             from appliance.fuse.codecs.table import TableCodec
 
             return TableCodec(Path(table))
+
+
+def finder(choice: CodecChoice, source: int, table: str) -> Callable[[NativeHandle], NodeId | None]:
+    """Return a function that tells an inode's node id, None for one that has none or was never given one."""
+    if choice.kind is Kind.TABLE:
+        from appliance.fuse.codecs.table import TableCodec
+
+        return TableCodec(Path(table)).find
+    codec = build(choice, source, table)
+
+    def find(handle: NativeHandle) -> NodeId | None:
+        try:
+            return codec.encode(handle).node
+        except (Outside, OverflowError):
+            return None
+
+    return find
 
 
 def _xfs_generation(sys_admin: process.Raised, source: int, inode: int) -> int | None:

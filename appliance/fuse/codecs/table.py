@@ -48,7 +48,7 @@ class TableCodec:
 
     def encode(self, handle: NativeHandle) -> Identity:
         """Return the handle's number, a new one the first time. Raises OSError when it cannot be written down."""
-        node = self._find(handle)
+        node = self.find(handle)
         if node is None:
             if self._batching and not self._database.in_transaction:
                 self._database.execute("BEGIN IMMEDIATE")
@@ -57,14 +57,15 @@ class TableCodec:
                 self._database.execute("INSERT OR IGNORE INTO handles (type, data) VALUES (?, ?)", handle)
             except sqlite3.OperationalError as error:
                 raise OSError(errno.ENOSPC, f"the table of handles takes no more: {error}") from error
-            node = self._find(handle)
+            node = self.find(handle)
         if node is None:
             raise RuntimeError(f"{handle} is not in the table although it was just put there")
-        return Identity(NodeId(node), bytes([handle.type & 0xFF]) + handle.data)
+        return Identity(node, bytes([handle.type & 0xFF]) + handle.data)
 
-    def _find(self, handle: NativeHandle) -> int | None:
+    def find(self, handle: NativeHandle) -> NodeId | None:
+        """Return the number of a handle that has one already."""
         row = self._database.execute("SELECT node FROM handles WHERE type = ? AND data = ?", handle).fetchone()
-        return None if row is None else int(row[0])
+        return None if row is None else NodeId(row[0])
 
     def decode(self, node: NodeId) -> NativeHandle:
         """Return the handle that was given this number."""
