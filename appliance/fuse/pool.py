@@ -91,6 +91,8 @@ class Pool:
             self._keep_time()
         if self._disconnected:
             self._tell(pool_events.PoolDisconnected())
+        if self._watcher:
+            self._watcher.stop()
         drain(self._board, self._crew.workers, _STOP_PATIENCE, self._mind_queue)
 
     # Events

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _WATCHING = b"watching"
 _MESSAGE_SIZE = 1024
+_STOP_SECONDS = 1.0
 # What happens meanwhile is told at once: programs do the same thing to the same file many times.
 _GATHER_SECONDS = 0.02
 # Where names only expire by themselves they have to be gone before a directory shows that it was changed.
@@ -108,6 +109,14 @@ class Watcher:
         if not failed:
             self.reason = "the process that watches the source has died; another is started"
             self._due = time.monotonic() + self._backoff.after_failure(time.monotonic())
+
+    def stop(self) -> None:
+        """End the process and wait, not for ever: until then it holds on to the source."""
+        if self._socket is not None:
+            found = process.Process(self._pid)
+            self.end()
+            found.wait(_STOP_SECONDS)
+            found.close()
 
     def end(self) -> None:
         """Let go of the process, which ends then. A forked child must do so, too."""
