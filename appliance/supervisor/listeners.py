@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.children import Answers, ChildSpec
+from appliance.fuse.fd_store import Held
 from appliance.settings import Settings
 from appliance.supervisor import preconditions
 from appliance.supervisor.child import python
@@ -49,6 +51,11 @@ def keep(listeners: Listeners, first: FirstProcess) -> None:
     """
     if KEPT_AS not in first.held:
         first.keep(KEPT_AS, "", (listeners.network.fileno(),))
+
+
+def but_ours(held: Mapping[str, Held]) -> dict[str, Held]:
+    """Return what else the first process keeps: the connections of shares."""
+    return {name: each for name, each in held.items() if name != KEPT_AS}
 
 
 def _local(path: Path, group: int) -> socket.socket:

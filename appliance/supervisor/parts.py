@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from appliance.check_store import CheckStore
@@ -15,16 +15,13 @@ from appliance.supervisor.canary import Canaries
 from appliance.supervisor.changes import Changes
 from appliance.supervisor.check_modes import CheckModes
 from appliance.supervisor.configuration import Configuration
+from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.decoding import Decoding
 from appliance.supervisor.desk import Desk
 from appliance.supervisor.drift import Drift
 from appliance.supervisor.executor import Executor
-from appliance.supervisor.first_orders import FirstProcess
-from appliance.supervisor.fuse_path import FuseDataPath
-from appliance.supervisor.guard import Guard
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.health import Health
-from appliance.supervisor.listeners import KEPT_AS
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
@@ -38,22 +35,28 @@ from appliance.tokens import Tokens
 
 @dataclass(frozen=True)
 class Ground:
-    """What the parts stand on. `environment` is the settings before those of the server that the API has changed."""
+    """What the parts stand on.
+
+    `environment` is the settings before those of the server that the API has changed; `restarts` tells how often each
+    child of the supervisor had to be started again.
+    """
 
     environment: Settings
     settings: Settings
-    first: FirstProcess
     store: Store
     database: Database
+    data_path: DataPath
     nfs_side: NfsSide
-    api: Guard
+    restarts: Callable[[], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
 class Parts:
     """What the supervisor runs, and the desk at which it answers."""
 
+    results: CheckStore
     events: Events
+    changes: Changes
     executor: Executor
     reconciler: Reconciler
     checks: HandleChecks
@@ -69,11 +72,9 @@ def put_together(ground: Ground) -> Parts:
     settings, store, nfs_side = ground.settings, ground.store, ground.nfs_side
     results, events = CheckStore(ground.database), Events(ground.database)
 
-    held = {name: held for name, held in ground.first.held.items() if name != KEPT_AS}
-    data_path = FuseDataPath(ground.first, held, settings.source_roots)
-    executor = Executor(settings, nfs_side.server, data_path, lost=lambda: reconciler.wake())
+    executor = Executor(settings, nfs_side.server, ground.data_path, lost=lambda: reconciler.wake())
     reconciler = Reconciler(settings, store, executor, Drift(events))
-    changes = Changes(settings, store, executor, reconciler, data_path)
+    changes = Changes(settings, store, executor, reconciler, ground.data_path)
     file = SharesFile(settings, changes, events)
 
     modes = CheckModes(settings, executor, reconciler, nfs_side.server)
@@ -92,12 +93,12 @@ def put_together(ground: Ground) -> Parts:
         Decoding(settings, store, executor),
         Access(Tokens(ground.database, store.changing)),
         sessions,
-        Numbers(executor, checks, sessions, nfs_side.server, lambda: _restarts(nfs_side, ground.api)),
+        Numbers(executor, checks, sessions, nfs_side.server, ground.restarts),
         health,
         events,
     )
     sources = SourceWatch(executor, events, settings.source_roots, reconciler.wake)
-    return Parts(events, executor, reconciler, checks, canaries, sources, file, health, desk)
+    return Parts(results, events, changes, executor, reconciler, checks, canaries, sources, file, health, desk)
 
 
 def _let_go(canaries: Canaries, checks: HandleChecks) -> Callable[[str], Awaitable[None]]:
@@ -106,7 +107,3 @@ def _let_go(canaries: Canaries, checks: HandleChecks) -> Callable[[str], Awaitab
         await checks.let_go(share)  # in the caller's task: a check that has a share mounted anew is not ended by it
 
     return let_go
-
-
-def _restarts(nfs_side: NfsSide, api: Guard) -> dict[str, int]:
-    return {**nfs_side.restarts(), api.spec.name: api.restarts}

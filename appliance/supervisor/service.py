@@ -20,6 +20,7 @@ from appliance.supervisor.control_server import ControlServer
 from appliance.supervisor.endless import endless
 from appliance.supervisor.first import STOP_SIGNALS
 from appliance.supervisor.first_orders import FirstProcess
+from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.guard import Guard
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.parts import Ground, Parts, put_together
@@ -68,7 +69,11 @@ async def serve(settings: Settings, first: FirstProcess) -> None:
         stack.callback(database.close)
         api = Guard(listeners.api_child(settings, at), settings.ready_timeout)
 
-        parts = put_together(Ground(environment, settings, first, store, database, nfs_side, api))
+        def restarts() -> dict[str, int]:
+            return {**nfs_side.restarts(), api.spec.name: api.restarts}
+
+        data_path = FuseDataPath(first, listeners.but_ours(first.held), settings.source_roots)
+        parts = put_together(Ground(environment, settings, store, database, data_path, nfs_side, restarts))
         parts.executor.adopt()
         stack.push_async_callback(parts.reconciler.shut_down)
         if store.restored:
