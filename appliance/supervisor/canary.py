@@ -58,7 +58,7 @@ class Canaries:
                 for share, task in list(self._tasks.items()):
                     if task.done():
                         del self._tasks[share]
-                for share in self._executor.served.keys() - self._tasks.keys():
+                for share in self._executor.served.keys() - self._executor.leaving - self._tasks.keys():
                     self._tasks[share] = asyncio.create_task(self._watch(share), name=f"canary of {share}")
                 await asyncio.sleep(self._settings.canary_interval)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -69,6 +69,8 @@ class Executor:
         """By share: the room on its source, as its canary saw it last."""
         self.missing: dict[str, Missing] = {}
         """By share: the source is gone."""
+        self.leaving: set[str] = set()
+        """Shares that are about to be unmounted: who looks at them now would find nothing and take it for a fault."""
         self.letting_go: Callable[[str], Awaitable[None]] = _nobody_cares
         """Called with a share's name before it is unmounted."""
         self._settings = settings
@@ -234,15 +236,27 @@ class Executor:
 
     async def withdraw(self, name: str, *, revoke: bool) -> None:
         """Unmount a share; raises MountError if it is in use, unless what its clients hold may be taken from them."""
-        await self.letting_go(name)
-        if not revoke:
-            await self.served[name].unmount()
-        await self.release(name, clients=revoke)
+        async with self._taking_leave(name):
+            if not revoke:
+                await self.served[name].unmount()
+            await self._release(name, clients=revoke)
 
     async def release(self, name: str, *, clients: bool) -> None:
         """Unmount a share and end its workers. `clients` also ends the state that NFS clients have on it."""
+        async with self._taking_leave(name):
+            await self._release(name, clients=clients)
+
+    @contextlib.asynccontextmanager
+    async def _taking_leave(self, name: str) -> AsyncIterator[None]:
+        self.leaving.add(name)
+        try:
+            await self.letting_go(name)
+            yield
+        finally:
+            self.leaving.discard(name)
+
+    async def _release(self, name: str, *, clients: bool) -> None:
         share = self.served[name]
-        await self.letting_go(name)
         if clients:
             try:
                 await self._server.release(self._mountpoint(share.wanted))

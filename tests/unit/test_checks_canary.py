@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from appliance.check_store import CheckStore
 from appliance.checks.canary import Pulse
+from appliance.control import DeleteShare
 from appliance.database import Database
 from appliance.events import Events
 from appliance.settings import Settings
@@ -17,6 +19,7 @@ from appliance.supervisor.executor import Executor
 from tests.support.played import FakePath
 from tests.support.played_nfs import PlayedServer
 from tests.unit.test_checks_samples import SAMPLE
+from tests.unit.test_supervisor_requests import running
 
 GOOD = Pulse("same", "", 0.01)
 BAD = Pulse("drift", "opens inode 8", 0.01)
@@ -81,3 +84,41 @@ def test_the_sample_looked_at_is_an_old_one_and_not_always_the_same() -> None:
     seen = {found.path for minute in range(20) if (found := oldest(samples, lambda minute=minute: minute * 60.0))}  # type: ignore[misc]
     assert seen == {b"%d" % number for number in range(1, 11)}
     assert oldest([]) is None
+
+
+def test_no_canary_is_sent_into_a_share_that_is_about_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    async def watch(_: Canaries, share: str) -> None:
+        sent.append(share)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Canaries, "_watch", watch)
+
+    async def body() -> None:
+        async with running(tmp_path, monkeypatch) as appliance:
+            settings = appliance.settings.model_copy(update={"canary_interval": 0.001})
+            results = CheckStore(appliance.database)
+            canaries = Canaries(settings, appliance.store, results, appliance.events, appliance.executor)
+
+            async def slowly(share: str) -> None:
+                await canaries.let_go(share)
+                await asyncio.sleep(0.2)
+
+            appliance.executor.letting_go = slowly
+            keeper = asyncio.create_task(canaries.run())
+            await appliance.create("a")
+            async with asyncio.timeout(60):
+                while not sent:
+                    await asyncio.sleep(0.001)
+                await appliance.reconciler.remount("a", revoke=False)
+                while len(sent) < 2:  # it has come back
+                    await asyncio.sleep(0.001)
+            await appliance.requests.answer(DeleteShare(name="a"))
+            keeper.cancel()
+            await asyncio.wait([keeper])
+            assert sent == ["a", "a"]
+
+    asyncio.run(body())
