@@ -37,8 +37,11 @@ LABEL org.opencontainers.image.title="Holdfast" \
     org.opencontainers.image.description="NFS server whose file handles outlive everything" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.base.name="docker.io/library/debian:trixie-slim"
-# Where the appliance mounts and writes; the root filesystem itself may be read-only.
-RUN mkdir -p /exports /etc/exports.d /etc/nfs.conf.d
+# Where the appliance mounts and writes; the root filesystem itself may be read-only. Netgroups are read from a file, which
+# may lie beside shares.yaml: Debian would ask NIS, and the client for that is not here.
+RUN mkdir -p /exports /etc/exports.d /etc/nfs.conf.d \
+    && ln -s /etc/holdfast/netgroup /etc/netgroup \
+    && sed -i '/^netgroup:/d' /etc/nsswitch.conf && echo 'netgroup:       files' >> /etc/nsswitch.conf
 VOLUME /var/lib/holdfast
 EXPOSE 2049 8080
 STOPSIGNAL SIGTERM

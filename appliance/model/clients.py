@@ -37,8 +37,9 @@ class Client(Frozen):
     )
     netgroup: Annotated[str, AfterValidator(addresses.netgroup)] | None = Field(
         default=None,
-        description="Netgroup whose hosts are clients, as the container's name service has it (`netgroup` in "
-        "/etc/nsswitch.conf). Needs DNS to find the names of the clients' addresses.",
+        description="Netgroup whose hosts are clients, as the file `netgroup` beside `shares.yaml` has it "
+        "(/etc/netgroup in the container; another name service has to be put into the image). A member is a name or an "
+        "address; either way the client's address must have a name, in DNS or /etc/hosts.",
         examples=["render-farm"],
     )
     wildcard: Annotated[str, AfterValidator(addresses.wildcard)] | None = Field(
