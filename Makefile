@@ -4,12 +4,13 @@
 #   make bench-inodes                     cost of inodes up to a million, to results/ (docs/benchmarks.md)
 #   make bench-directory                  a directory of a million entries
 #   make bench-upcalls                    requests that reach a worker, for what a program does
+#   make bench-local-changes              how soon local changes are seen
 #   make soak, make endurance              half an hour of random faults; twenty kills of the container
 #   make kills                            a thousand workers killed with files open
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run soak endurance kills bench-inodes bench-directory bench-upcalls venv clean
+.PHONY: up down test image lock shell vm-run soak endurance kills bench-inodes bench-directory bench-upcalls bench-local-changes venv clean
 
 venv:
 	@deploy/bootstrap
@@ -29,6 +30,9 @@ bench-directory: venv
 
 bench-upcalls: venv
 	@$(PYTHON) -m tests.bench.upcalls
+
+bench-local-changes: venv
+	@$(PYTHON) -m tests.bench.local_changes
 
 # Half an hour of random faults under the load of two NFS clients.
 soak:

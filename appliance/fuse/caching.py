@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -44,7 +45,6 @@ def cached(options: PoolOptions, caching: Caching) -> PoolOptions:
 
 def validity(options: PoolOptions, *, names_expire: bool) -> Validity:
     """Return what workers answer with; `names_expire` if the kernel can be told that names have changed."""
-    entry = options.entry_timeout
-    if options.watch and not names_expire:
-        entry = min(entry, MOMENT_SECONDS)
-    return Validity(entry, options.attr_timeout, options.negative_timeout)
+    longest = MOMENT_SECONDS if options.watch and not names_expire else math.inf
+    entry, negative = min(options.entry_timeout, longest), min(options.negative_timeout, longest)
+    return Validity(entry, options.attr_timeout, negative)

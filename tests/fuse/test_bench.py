@@ -46,3 +46,8 @@ def test_no_more_requests_than_needed(own_daemon: Daemon) -> None:
     assert again["readdir"] > 10
     # A listing brings attributes. They are good for a second, which may pass on a busy machine.
     assert again["lookup"] + again["getattr"] < 1000
+
+
+def test_local_changes_are_measured() -> None:
+    said = run(sys.executable, "-m", "tests.bench.local_changes", "--times", "2")
+    assert [line.split()[1] for line in said.splitlines()[4:]] == ["create", "write", "chmod", "rename", "delete"]

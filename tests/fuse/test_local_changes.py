@@ -5,10 +5,8 @@ So it is nothing but the watcher (appliance.fuse.watcher) that has it seen. How 
 
 from __future__ import annotations
 
-import errno
 import os
 import select
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -23,11 +21,11 @@ from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor
 from tests.support.processes import alive, children, kill, name
 from tests.support.registry import registry
+from tests.support.watching import PATIENCE_SECONDS, prove_watching, until
 
 pytestmark = pytest.mark.fuse
 
 _FOR_AN_HOUR = ("--timeout", "3600", "--negative-timeout", "3600")
-_PATIENCE_SECONDS = 60.0
 
 T = TypeVar("T")
 
@@ -37,44 +35,15 @@ def watched(disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path) -> Ite
     """A daemon that believes for an hour, and watches."""
     options = (*_FOR_AN_HOUR, "--watch")
     with daemon(disk.source, work / f"{disk.kind}.watched", tmp_path / "daemon.log", watch, *options) as running:
-        _prove_watching(running)
+        prove_watching(running)
         yield running
-
-
-def _until(look: Callable[[], T], wanted: T) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    seen: T | None = None
-    while seen != wanted:
-        assert time.monotonic() < deadline, f"{seen!r} is seen and not {wanted!r}"
-        time.sleep(0.01)
-        try:
-            seen = look()
-        except OSError as error:  # a file that is not there any more, although its name is known still
-            if error.errno != errno.ESTALE:
-                raise
-
-
-def _prove_watching(running: Daemon) -> None:
-    """Wait until the watcher listens: what happens before that it does not hear of."""
-    probe = running.mountpoint / "probe"
-
-    def listens() -> bool:
-        (running.source / "probe").unlink(missing_ok=True)
-        (running.source / "probe").touch()
-        time.sleep(0.05)
-        return probe.exists()
-
-    assert not probe.exists()  # which the kernel believes from now on
-    _until(listens, True)
-    (running.source / "probe").unlink()
-    _until(probe.exists, False)
 
 
 def _change(look: Callable[[], T], before: T, change: Callable[[], object], after: T) -> None:
     """Have the kernel know what there was, change it at the source, and see it on the mount."""
-    _until(look, before)
+    until(look, before)
     change()
-    _until(look, after)
+    until(look, after)
 
 
 def test_names_are_seen_to_come_and_go(watched: Daemon) -> None:
@@ -86,7 +55,7 @@ def test_names_are_seen_to_come_and_go(watched: Daemon) -> None:
     _change(copy.exists, False, lambda: os.link(there / "file", there / "copy"), True)
     _change(lambda: sorted(os.listdir(seen)), ["copy", "file", "link"], (there / "copy").unlink, ["file", "link"])
     _change(copy.exists, False, lambda: (there / "file").rename(there / "copy"), True)
-    assert not file.exists()
+    until(file.exists, False)
     assert copy.read_bytes() == b"first"
     _change(link.is_symlink, True, (there / "link").unlink, False)
     _change(copy.exists, True, (there / "copy").unlink, False)
@@ -106,7 +75,7 @@ def test_what_is_in_a_file_is_seen_to_change(watched: Daemon) -> None:
 def test_a_file_that_is_open_is_seen_to_change(watched: Daemon) -> None:
     seen, there = watched.mountpoint / "file", watched.source / "file"
     there.write_bytes(b"first")
-    _until(seen.exists, True)
+    until(seen.exists, True)
     with seen.open("rb", buffering=0) as file:
         look = lambda: (os.fstat(file.fileno()).st_size, os.pread(file.fileno(), 100, 0))  # noqa: E731
         _change(look, (5, b"first"), lambda: there.write_bytes(b"second one"), (10, b"second one"))
@@ -116,7 +85,7 @@ def test_attributes_are_seen_to_change(watched: Daemon) -> None:
     seen, there = watched.mountpoint / "top", watched.source / "top"
     there.mkdir(mode=0o755)
     (there / "file").write_bytes(b"")
-    _until((seen / "file").exists, True)
+    until((seen / "file").exists, True)
     for path in ("", "file"):
         new = there / path
         old = os.stat(new).st_mode & 0o7777
@@ -131,11 +100,11 @@ def test_a_directory_that_is_replaced_is_seen_to_be_another(watched: Daemon) -> 
     seen, there = watched.mountpoint / "top", watched.source / "top"
     (there / "old").mkdir(parents=True)
     (watched.source / "new top" / "new").mkdir(parents=True)
-    _until((seen / "old").is_dir, True)
+    until((seen / "old").is_dir, True)
     assert os.listdir(seen) == ["old"]
     there.rename(watched.source / "gone")
     (watched.source / "new top").rename(there)
-    _until(lambda: os.listdir(seen), ["new"])
+    until(lambda: os.listdir(seen), ["new"])
     assert (seen / "new").is_dir()
     assert not (seen / "old").exists()
 
@@ -150,7 +119,7 @@ def test_what_clients_change_is_not_asked_for_again(watched: Daemon) -> None:
             os.fchmod(files[-1], 0o640)
         mark = watched.source / "mark"  # what comes after has come when this is seen
         mark.touch()
-        _until((watched.mountpoint / "mark").exists, True)
+        until((watched.mountpoint / "mark").exists, True)
         with registry(watched) as counts:
             before = counts.operations()["getattr"]
             assert {os.fstat(file).st_mode & 0o777 for file in files} == {0o640}
@@ -164,13 +133,13 @@ def test_what_clients_change_is_not_asked_for_again(watched: Daemon) -> None:
 def test_another_watcher_comes_after_one_that_died(watched: Daemon) -> None:
     (victim,) = _watchers(watched)
     kill(victim)
-    _until(lambda: alive(victim), False)
-    _until(lambda: len(_watchers(watched)), 1)
-    _prove_watching(watched)
+    until(lambda: alive(victim), False)
+    until(lambda: len(_watchers(watched)), 1)
+    prove_watching(watched)
     watched.kill_pool()
     watched.full_pool()
-    _until(lambda: len(_watchers(watched)), 1)
-    _prove_watching(watched)
+    until(lambda: len(_watchers(watched)), 1)
+    prove_watching(watched)
 
 
 @pytest.mark.kinds("ext4")
@@ -202,7 +171,7 @@ def test_a_source_that_cannot_be_watched_is_told(tmp_path: Path) -> None:
     watcher = Watcher(Watched(0, source, CodecChoice(Kind.INO32), "", board, names_expire=True))
     try:
         assert watcher.tend()
-        assert select.select([watcher], [], [], _PATIENCE_SECONDS)[0]
+        assert select.select([watcher], [], [], PATIENCE_SECONDS)[0]
         while watcher.running:
             watcher.heard()
         assert watcher.reason.startswith("local changes are not noticed: ")
