@@ -102,7 +102,6 @@ class StateFile:
             raise StateError(
                 f"the state database {self._path} {reason}, and its copy is of a newer release (schema {copy.schema})",
                 "start that release, or a newer one",
-                code="state-newer",
             )
         self.restored = reason
         _LOG.error("the state database is restored from its copy", database=self._path, reason=reason)

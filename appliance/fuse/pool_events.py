@@ -10,7 +10,7 @@ from appliance.fuse.scoreboard import WorkerStatus
 
 @dataclass(frozen=True)
 class PoolReady:
-    """All workers have attached and serve."""
+    """The workers serve; one that took more than a moment to attach may be about to."""
 
     workers: int
 

@@ -98,7 +98,6 @@ class Request:
         """The name that is made, removed or changed, for the requests that have one."""
         return self.body[_NAME_AT.get(Opcode(self.opcode), 0) :].partition(b"\0")[0]
 
-
     @property
     def file_handle(self) -> int:
         """The file handle of a request that begins with one, such as RELEASE."""

@@ -8,7 +8,6 @@ import os
 
 from appliance.linux import libc
 
-MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
@@ -17,8 +16,6 @@ MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 
 MNT_DETACH = 2
-
-CLONE_NEWNS = 0x00020000
 
 AT_FDCWD = -100
 _OPEN_TREE_CLONE = 1
@@ -34,7 +31,6 @@ _SYS_FSMOUNT = 432
 
 _mount = libc.function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _umount2 = libc.function("umount2", ctypes.c_char_p, ctypes.c_int)
-_unshare = libc.function("unshare", ctypes.c_int)
 
 
 def mount(source: str, target: str | os.PathLike[str], kind: str, flags: int = 0, options: str = "") -> None:
@@ -91,8 +87,3 @@ def has(kind: str) -> bool:
             return False
         raise
     return True
-
-
-def unshare(flags: int) -> None:
-    """Give the calling process new namespaces (CLONE_NEWNS ...). Raises OSError."""
-    _unshare(flags)

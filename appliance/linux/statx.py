@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import stat
 import struct
 from typing import NamedTuple
@@ -54,12 +53,3 @@ def statx(descriptor: int, *, from_cache: bool = False) -> Found:
 def _time(buffer: ctypes.Array[ctypes.c_char], offset: int) -> int:
     seconds, nanoseconds, _ = _TIME.unpack_from(buffer, offset)
     return int(seconds * _NANOSECONDS + nanoseconds)
-
-
-def statx_of(path: str | os.PathLike[str]) -> Found:
-    """Look at the file at a path, a symbolic link at its end not followed. Raises OSError."""
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        return statx(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,9 +23,9 @@ _HALVES = {"0.0.0.0/0": ("0.0.0.0/1", "128.0.0.0/1"), "::/0": ("::/1", "8000::/1
 _NAMES = "host name"
 _HEADER = "# Written by Holdfast; changes made here are lost.\n"
 
+_NEVER_MOUNTED = "/proc/1"  # a directory, and never a mount point
 # What every export line has in common:
 # no_subtree_check: a file handle must not change its validity when its file is renamed.
-_NEVER_MOUNTED = "/proc/1"  # a directory, and never a mount point
 _COMMON = ("no_subtree_check",)
 _FLAVOURS: tuple[Flavour, ...] = ("krb5p", "krb5i", "krb5", "sys")
 # The least that a connection needs, and all that will do then. Nothing is written for "none": every kernel allows that.

@@ -1,6 +1,6 @@
 """Any other filesystem with handles: a durable two-way table of node ids and handles, shared by a share's workers.
 
-This is the mail thread's LOOKUP_HANDLE in user space: the one codec with state. A row is on storage before its node id
+The one codec with state. A row is on storage before its node id
 is given out, and never changed or removed: SQLite's AUTOINCREMENT never gives a number a second time.
 """
 
