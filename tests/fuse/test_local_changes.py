@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -180,6 +181,28 @@ def test_a_source_that_cannot_be_watched_is_told(tmp_path: Path) -> None:
         watcher.end()
         os.close(source)
         board.close()
+
+
+@pytest.mark.kinds("ext4")
+def test_names_are_seen_after_more_changes_than_are_remembered(watched: Daemon) -> None:
+    """What was lost is not known; so that nothing wrong is believed for long, all names are looked up again."""
+    many = int(Path("/proc/sys/fs/fanotify/max_queued_events").read_text()) + 100
+    (watched.source / "many").mkdir()
+    for number in range(many):
+        os.mknod(watched.source / "many" / f"{number}")
+    (watched.source / "mark").touch()
+    until((watched.mountpoint / "mark").exists, True)  # and with it all that came before
+    last = watched.mountpoint / "last"
+    assert not last.exists()
+    (watcher,) = _watchers(watched)
+    os.kill(watcher, signal.SIGSTOP)
+    try:
+        for number in range(many):
+            os.chmod(watched.source / "many" / f"{number}", 0o600)
+        (watched.source / "last").touch()
+    finally:
+        os.kill(watcher, signal.SIGCONT)
+    until(last.exists, True)
 
 
 def _watchers(running: Daemon) -> list[int]:

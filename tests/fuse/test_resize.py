@@ -12,7 +12,7 @@ import pytest
 
 from appliance.fuse.connection import Connection
 from appliance.fuse.pool_config import PoolOptions
-from appliance.fuse.pool_events import PoolReady, PoolStatus
+from appliance.fuse.pool_events import CachingStatus, PoolReady, PoolStatus
 from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.source import Source
 from tests.support.children import Child
@@ -72,6 +72,23 @@ def test_unlinked_open_files_live_on_with_more_workers(pool: PoolProcess, disk: 
         assert client.result() == 6
     for descriptor in (held, release, told, tell):
         os.close(descriptor)
+
+
+def test_whether_local_changes_are_noticed_is_told(pool: PoolProcess, disk: Filesystem, work: Path) -> None:
+    assert _caching(pool).reason.startswith("not wanted")
+    pool.resize(PoolOptions(workers=1, watch=True, table=str(work / f"{disk.kind}.resize.db")))
+    pool.start()
+    deadline = time.monotonic() + 60
+    while _caching(pool) != CachingStatus(watched=True):
+        assert time.monotonic() < deadline, _caching(pool)
+        time.sleep(0.05)
+
+
+def _caching(pool: PoolProcess) -> CachingStatus:
+    pool.request_status()
+    status = _await(pool, PoolStatus)
+    assert isinstance(status, PoolStatus)
+    return status.caching
 
 
 def _await(pool: PoolProcess, kind: type) -> object:
