@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from api.authenticator import Authenticator, forbidden
+from api.body_limit import limited
 from api.problems import responses
 from appliance.tokens import Role
 
@@ -54,6 +55,6 @@ class _GuardedRoute(APIRoute):
                 if not principal.may(self.roles[request.method not in _READING]):
                     raise forbidden()
                 request.state.by = principal.name
-            return await handle(request)
+            return await handle(limited(request))
 
         return guarded

@@ -21,6 +21,7 @@ _LOG = facts(__name__)
 STATUS: dict[str, int] = {
     "invalid": 422,
     "not-json": 400,
+    "too-large": 413,
     "unauthorized": 401,
     "forbidden": 403,
     "too-many-failures": 429,
@@ -60,6 +61,7 @@ STATUS: dict[str, int] = {
 MEANINGS: dict[str, str] = {
     "invalid": "clients.0.network: must be a network such as 192.0.2.0/24 or 2001:db8::/32",
     "not-json": "the body is not JSON",
+    "too-large": "the body has more than 16 MiB",
     "unauthorized": "credentials are needed",
     "forbidden": "this is not allowed",
     "too-many-failures": "too many wrong tokens",
@@ -102,7 +104,7 @@ _HEADERS: dict[int, dict[str, Any]] = {
 SHARE_REFUSALS = (*(code for code in STATUS if code.startswith("source")), "nfs-path-taken", "protection-missing")
 CHANGE_REFUSALS = ("owned-by-file", "revision-changed", "match-required")
 _JSON = "application/json"
-_OF_HTTP = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed"}
+_OF_HTTP = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 
 
 class Problem(BaseModel):
@@ -187,7 +189,8 @@ def _methods(app: FastAPI, request: Request) -> set[str]:
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI is told of a guarded route's failures: these codes, and those that any has."""
     access = ("unauthorized", "forbidden", "too-many-failures")
-    return failures(*access, "invalid", *codes, "internal", "state", "supervisor-unavailable")
+    body = ("too-large",) if "not-json" in codes else ()
+    return failures(*access, "invalid", *body, *codes, "internal", "state", "supervisor-unavailable")
 
 
 def failures(*codes: str) -> dict[int | str, dict[str, Any]]:

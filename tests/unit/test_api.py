@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.body_limit import MOST
 from api.control_client import ControlClient
 from api.problems import MEANINGS, STATUS
 from tests.support.played_supervisor import Supervisor
@@ -133,6 +134,19 @@ def test_a_body_that_is_no_share(client: TestClient, body: bytes) -> None:
     response = client.post("/v1/shares", content=body, headers={"Content-Type": "application/json"})
     assert error(response, response.status_code)["code"] in ("not-json", "invalid")
     assert response.status_code in (400, 422)
+
+
+def test_a_body_is_not_read_to_its_end_if_it_has_none(client: TestClient) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 4 * MOST:  # else all of it would be in memory by now
+            sent += 1 << 20
+            yield b" " * (1 << 20)
+
+    response = client.post("/v1/handles/decode", content=endless(), headers={"Content-Type": "application/json"})
+    assert error(response, 413)["code"] == "too-large"
 
 
 ROUTES = [
