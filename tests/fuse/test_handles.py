@@ -83,8 +83,6 @@ def _kill_pool(daemon: Daemon) -> None:
 
 
 def _kill_workers_without_rest(daemon: Daemon) -> None:
-    # Workers that die before their first request look as if they were to blame, and are held back a little.
-    daemon.log.announce("workers end as soon as they are started: killed by SIGKILL")
     for _ in range(5):
         daemon.kill_workers()
     drop_caches()

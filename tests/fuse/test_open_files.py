@@ -143,8 +143,6 @@ def test_new_workers_die_while_they_read_their_first_large_writes(own_daemon: Da
                 assert os.pwrite(file.fileno(), block, 0) == len(block)
         return os.path.getsize(own_daemon.mountpoint / "first-writes")
 
-    # Some die before their first request and look as if they were to blame; they are held back a little.
-    own_daemon.log.announce("workers end as soon as they are started: killed by SIGKILL")
     with Child(write) as child:
         for _ in range(80):
             if child.ended:

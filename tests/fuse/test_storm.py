@@ -26,7 +26,7 @@ from tests.support.storm import Client
 pytestmark = pytest.mark.fuse
 
 _CLIENTS = 4
-_LONGEST = 120  # seconds; a machine that needs more for the operations is too slow to tell anything
+_PATIENCE = 120  # seconds in which some operation gets done after a kill, on whatever machine
 
 
 class Board:
@@ -54,12 +54,11 @@ class Board:
 
 @dataclass(frozen=True)
 class Weather:
-    """Who is killed how often, and how many operations must have been made before it ends."""
+    """Who is killed, and how often."""
 
     kill: Callable[[Daemon, random.Random], None]
     kills: int
-    every: float  # seconds
-    operations: int
+    every: float  # seconds, or more where no operation gets done in them
 
 
 def _kill_worker(running: Daemon, dice: random.Random) -> None:
@@ -71,12 +70,12 @@ def _kill_pool(running: Daemon, dice: random.Random) -> None:
 
 
 WEATHERS = {
-    "workers": Weather(_kill_worker, kills=60, every=0.5, operations=60_000),
-    "pool": Weather(_kill_pool, kills=8, every=1.0, operations=10_000),
+    "workers": Weather(_kill_worker, kills=60, every=0.5),
+    "pool": Weather(_kill_pool, kills=8, every=1.0),
 }
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("weather", WEATHERS)
 def test_clients_notice_nothing(
     weather: str, watch: Janitor, work: Path, tmp_path: Path, record_property: Callable[[str, object], None]
@@ -103,8 +102,7 @@ def _storm(weather: Weather, running: Daemon, measured: Callable[[str, object], 
         models = [child.result() for child in clients]
     done = board.operations
     measured("storm", f"{done:,} operations and {kills} kills in {seconds:.1f} s, {done / seconds:,.0f}/s")
-    assert kills >= weather.kills
-    assert done >= weather.operations, "the load was too small to tell anything"
+    assert kills == weather.kills
     return cast("list[Model]", models)
 
 
@@ -126,14 +124,20 @@ def _verify(model: Model, top: Path) -> None:
 
 
 def _kill_and_wait(weather: Weather, running: Daemon, board: Board, clients: list[Child]) -> tuple[int, float]:
-    """Kill until there were enough kills and operations; return the number of kills and the seconds it took."""
+    """Kill, with work done between any two kills, until it was enough or a client has failed.
+
+    Returns the number of kills and the seconds it took.
+    """
     dice = random.Random()
     began = time.monotonic()
     kills = 0
-    while kills < weather.kills or board.operations < weather.operations:
+    while kills < weather.kills and not any(child.ended for child in clients):
+        before = board.operations
         time.sleep(max(0.0, began + (kills + 1) * weather.every - time.monotonic()))
+        deadline = time.monotonic() + _PATIENCE
+        while board.operations == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert board.operations > before, f"nothing gets done after {kills} kills"
         weather.kill(running, dice)
         kills += 1
-        if any(child.ended for child in clients) or time.monotonic() > began + _LONGEST:
-            break
     return kills, time.monotonic() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import CommandError
+from appliance.errors import CommandError, KernelError
+from appliance.linux import mounts
 from appliance.supervisor.first import exit_status
 from appliance.supervisor.first_orders import FirstProcess, Holder
 
@@ -226,14 +228,16 @@ print("gone" if select.select([first], [], [], 30)[0] else "late", flush=True)
         assert line(program) == "gone"
 
 
-def test_a_kernel_without_nfsd_is_named() -> None:
-    if "nfsd" in Path("/proc/filesystems").read_text().split():
-        pytest.skip("this kernel has nfsd")
-    script = """
-from appliance.errors import KernelError
-try:
-    first.mount_nfsd()
-except KernelError as error:
-    print(error.code, error.hint)
-"""
-    assert run(script).stdout.strip() == "no-nfsd on the host: modprobe nfsd"
+def test_a_kernel_without_nfsd_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_type(_: str) -> int:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(mounts, "detached", no_such_type)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        answering = threading.Thread(target=Holder().obey, args=(theirs,))
+        answering.start()
+        with pytest.raises(KernelError) as caught:
+            FirstProcess(os.getpid(), ours, {}, again=False).mount_nfsd()
+        answering.join()
+    assert (caught.value.code, caught.value.hint) == ("no-nfsd", "on the host: modprobe nfsd")
