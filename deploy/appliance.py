@@ -17,20 +17,21 @@ START_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Compose:
-    """The project's compose file in a place, with the variables that it takes."""
+    """The project's compose file in a place, what is added to it there, and the variables that they take."""
 
     place: Place
-    file: str
+    files: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str) -> str:
-        """Run `docker compose` with this file. Raises CommandError."""
+        """Run `docker compose` with these files. Raises CommandError."""
         return self.place.execute(self.argv(*arguments))
 
     def argv(self, *arguments: str) -> Sequence[str]:
         """Return such a command, in a form that can be pasted there."""
         variables = [f"{name}={value}" for name, value in sorted(self.variables.items())]
-        return ["env", *variables, "docker", "compose", "--file", self.file, *arguments]
+        files = [option for file in self.files for option in ("--file", file)]
+        return ["env", *variables, "docker", "compose", *files, *arguments]
 
 
 def start(compose: Compose, api_port: int) -> Rest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 
 from deploy import demo, engine, running
 from deploy.appliance import Compose, connect, start
@@ -52,7 +53,13 @@ def local_compose(nfs_port: int, api_port: int) -> Compose:
     # the demo's share lets that in as root.
     variables = {"HOLDFAST_NFS_BIND": f"127.0.0.1:{nfs_port}", "HOLDFAST_API_BIND": f"127.0.0.1:{api_port}",
                  "HOLDFAST_SOURCES": _sources()}
-    return Compose(Here(), str(CHECKOUT / "compose.yaml"), variables)
+    return Compose(Here(), tuple(map(str, compose_files(CHECKOUT))), variables)
+
+
+def compose_files(directory: Path) -> list[Path]:
+    """Return what `docker compose` reads there by itself: its file, and a user's own additions to it."""
+    additions = directory / "compose.override.yaml"
+    return [directory / "compose.yaml", *([additions] if additions.exists() else [])]
 
 
 def _sources() -> str:

@@ -46,7 +46,7 @@ def compose_in(vm: Vm) -> Compose:
     """Return the compose file in a machine, put there as it is in the checkout."""
     vm.channel.execute(("mkdir", "-p", str(Path(COMPOSE_FILE).parent)))
     vm.channel.execute(("tee", COMPOSE_FILE), (CHECKOUT / "compose.yaml").read_bytes())
-    return Compose(vm.channel, COMPOSE_FILE, {"HOLDFAST_API_BIND": f"{ADDRESS}:{API_PORT}"})
+    return Compose(vm.channel, (COMPOSE_FILE,), {"HOLDFAST_API_BIND": f"{ADDRESS}:{API_PORT}"})
 
 
 def start_in(vm: Vm, disks: ImageDisks, api_port: int) -> tuple[Compose, Rest]:
