@@ -6,6 +6,9 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
         libfuse3-4 nfs-kernel-server nfs-common python3 rpcbind \
     && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
+        /var/cache/debconf/*-old /var/lib/dpkg/*-old \
+    # Python's tests of itself, and its manual.
+    && rm -rf /usr/lib/python3.13/test /usr/lib/python3.13/pydoc_data /usr/lib/python3.13/lib-dynload/_*test*.so \
     && useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin holdfast-api
 
 
@@ -19,14 +22,18 @@ RUN apt-get update \
         gcc libc6-dev libfuse3-dev pkgconf python3-dev python3-venv \
     && python3 -m venv tools \
     && tools/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock \
-    && CFLAGS="-O2 -g0" tools/bin/pip wheel --no-cache-dir --no-build-isolation --require-hashes \
+    && CFLAGS="-O2 -g0" LDFLAGS=-s tools/bin/pip wheel --no-cache-dir --no-build-isolation --require-hashes \
         -r requirements.lock --wheel-dir wheels \
     && python3 -m venv --without-pip /opt/holdfast \
     && tools/bin/pip --python /opt/holdfast/bin/python install --no-cache-dir --no-index --no-deps wheels/*.whl
 # Our own extension of pyfuse3, for FUSE passthrough.
 COPY appliance/fuse/native native
-RUN CFLAGS="-O2 -g0" tools/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir native ./native \
+RUN CFLAGS="-O2 -g0" LDFLAGS=-s tools/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps \
+        --wheel-dir native ./native \
     && tools/bin/pip --python /opt/holdfast/bin/python install --no-cache-dir --no-index --no-deps native/*.whl
+# Sources of what is compiled, only now that our extension has been compiled against them; and trio's tests of itself.
+RUN cd /opt/holdfast/lib/python3.13/site-packages \
+    && rm -r pyfuse3/*.[ch] pyfuse3/*.pyx pyfuse3/*.px[di] trio/_tests trio/_core/_tests
 
 
 FROM system

@@ -29,7 +29,8 @@ INTERRUPTED = 130  # what a shell reports for SIGINT
 def _image(_: argparse.Namespace) -> int:
     require_root_on_debian()
     install(PACKAGES)
-    say(f"The image is in {image(Cache(cache_root())).archive}, for `docker load`")
+    archive = image(Cache(cache_root())).archive
+    say(f"The image is in {archive}, for `docker load`: {archive.stat().st_size / 1e6:.0f} MB")
     return 0
 
 
