@@ -18,6 +18,7 @@ from deploy.errors import DeployError
 
 STATE = "/var/lib/holdfast"
 STAGE = "/backup"
+_RUN_SECONDS = 900  # else the SDK's own patience with the engine would be that with the command
 # Files of rpc.statd belong to a user of its own; the rest is to give files back to their owners.
 _CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
 
@@ -51,7 +52,7 @@ def helper(client: DockerClient, image: str, volume: str, *command: str) -> Iter
 def run(container: Container) -> str:
     """Run it to its end and return what it printed. Raises HelperError."""
     container.start()
-    status = int(container.wait()["StatusCode"])
+    status = int(container.wait(timeout=_RUN_SECONDS)["StatusCode"])
     said = container.logs().decode(errors="replace").strip()
     if status != 0:
         raise HelperError(said or f"status {status}")

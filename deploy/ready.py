@@ -11,6 +11,7 @@ from deploy.console import step
 from deploy.errors import DeployError
 
 START_SECONDS = 180.0
+PATIENT_SECONDS = 900.0  # where there is nothing better to do than to wait
 _LOOK_SECONDS = 0.2
 _TAIL = 30
 

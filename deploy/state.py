@@ -11,7 +11,7 @@ from docker.models.containers import Container
 from deploy import helper, sdk
 from deploy.console import say, step
 from deploy.errors import DeployError
-from deploy.ready import start_and_wait
+from deploy.ready import PATIENT_SECONDS, start_and_wait
 
 _STOP_SECONDS = 60
 
@@ -60,6 +60,6 @@ def restore(source: Path) -> int:
                     helper.run(restorer)
             finally:
                 if ran:
-                    start_and_wait(container)
+                    start_and_wait(container, PATIENT_SECONDS)
     say("The state is that of the backup. What it was before is on the state volume, in .before-restore.")
     return 0

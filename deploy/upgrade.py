@@ -19,7 +19,7 @@ from deploy.console import say, step
 from deploy.errors import DeployError
 from deploy.image import IMAGE_NAME
 from deploy.paths import state_root
-from deploy.ready import START_SECONDS, tail, wait
+from deploy.ready import PATIENT_SECONDS, START_SECONDS, tail, wait
 
 _STOP_SECONDS = 60
 _TRIAL = ["python", "-m", "appliance.trial"]
@@ -116,7 +116,7 @@ def _roll_back(old: Container, new: Container) -> None:
             new.stop(timeout=_STOP_SECONDS)
             new.remove(force=True)
         old.start()
-        wait(old)
+        wait(old, PATIENT_SECONDS)
 
 
 def _create(client: DockerClient, config: renewal.Json, name: str | None) -> Container:
