@@ -40,6 +40,7 @@ def make_source(place: Place, directory: str) -> None:
 def make_share(rest: Rest, clients: list[Json]) -> None:
     """Have the appliance share that directory. Raises ApiError."""
     rest.create_share({"name": NAME, "source": SOURCE, "clients": clients})
+    rest.set_clients(NAME, clients)  # Docker gives its network other addresses when it makes it anew
 
 
 def mount_options(port: int) -> str:

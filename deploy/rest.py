@@ -63,10 +63,17 @@ class Rest:
         found: Json = json.loads(answer)
         return found
 
+    def set_clients(self, name: str, clients: list[Json]) -> None:
+        """Let these clients use a share and no others. Raises ApiError."""
+        status, answer = self._call("PATCH", f"/v1/shares/{name}", {"clients": clients})
+        if status != 200:
+            raise ApiError(f"the API answered {status} to the clients of share {name}: {answer}")
+
     def _call(self, method: str, path: str, body: Json | None = None) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json",
+                       **({"If-Match": "*"} if method == "PATCH" else {})}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             return response.status, response.read().decode(errors="replace")

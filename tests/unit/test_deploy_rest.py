@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from deploy import demo
 from deploy.demo import RoundTripError, try_port
 from deploy.rest import ApiError, Rest
 
@@ -35,6 +36,14 @@ class Played(BaseHTTPRequestHandler):
         self.server.shares[share["name"]] = share
         self._answer(201, share)
 
+    def do_PATCH(self) -> None:
+        name = self.path.removeprefix("/v1/shares/")
+        if self.headers["If-Match"] != "*" or name not in self.server.shares:
+            return self._answer(412, {})
+        change = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.shares[name] = {**self.server.shares[name], **change}
+        return self._answer(200, self.server.shares[name])
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass
 
@@ -49,7 +58,7 @@ class Played(BaseHTTPRequestHandler):
 class PlayedServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Played)
-        self.shares: dict[str, object] = {}
+        self.shares: dict[str, dict[str, object]] = {}
         self.questions = 0
 
 
@@ -68,6 +77,15 @@ def test_a_share_is_created_once(server: PlayedServer) -> None:
     assert rest.create_share(SHARE) == SHARE
     server.shares["demo"] = {**SHARE, "workers": 3}
     assert rest.create_share(SHARE) == {**SHARE, "workers": 3}
+
+
+def test_the_demo_follows_the_network_that_docker_makes_anew(server: PlayedServer) -> None:
+    rest = Rest(server.server_port, "right")
+    for network in ("172.18.0.0/16", "172.19.0.0/16"):
+        demo.make_share(rest, [{"network": network}])
+        assert server.shares["demo"]["clients"] == [{"network": network}]
+    with pytest.raises(ApiError, match="412 to the clients of share none"):
+        rest.set_clients("none", [])
 
 
 def test_a_refusal_is_told_with_its_answer(server: PlayedServer) -> None:
