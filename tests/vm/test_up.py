@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
-import tarfile
-from importlib import metadata
-from pathlib import Path
-
 import pytest
 
-from deploy.paths import CHECKOUT
+from tests.vm import checkout
 from tests.vm.conftest import Client
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
-# What `deploy` imports beside the standard library; it has no compiled parts that it could not do without.
-_PACKAGES = ("docker", "requests", "urllib3", "idna", "certifi", "charset-normalizer")
-
 # No registry is in reach in there, so the engine's image counts as built from the checkout: it was, by buildah.
 _PREPARE = """
-rm -rf /root/checkout /root/.local/state/holdfast; mkdir -p /root/checkout; tar -xf /root/checkout.tar -C /root/checkout
 cd /root/checkout; export PYTHONPATH=/root/checkout/site HOLDFAST_SOURCES=/srv
 python3 - <<'END'
 import json
@@ -34,7 +24,7 @@ END
 
 
 def test_up_twice_and_down_on_an_engine(client: Client) -> None:
-    client.channel.execute(("tee", "/root/checkout.tar"), checkout())
+    checkout.bring(client)
     said = client.run(
         _PREPARE
         + """
@@ -61,21 +51,3 @@ def test_up_twice_and_down_on_an_engine(client: Client) -> None:
     )
     assert said.count("Holdfast is up in this machine's Docker engine") == 2
     assert said.count("mount   mount -t nfs4") == 2
-
-
-def checkout() -> bytes:
-    """Return a tar of the checkout's files and, below `site`, of the packages."""
-    listed = subprocess.run(
-        ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
-        cwd=CHECKOUT, capture_output=True, check=True,
-    )
-    result = io.BytesIO()
-    with tarfile.open(fileobj=result, mode="w") as tar:
-        for name in filter(None, listed.stdout.decode(errors="surrogateescape").split("\0")):
-            if (CHECKOUT / name).is_file():
-                tar.add(CHECKOUT / name, name)
-        for package in _PACKAGES:
-            for file in metadata.files(package) or ():
-                if file.suffix == ".py" or ".dist-info" in str(file):
-                    tar.add(Path(str(file.locate())), f"site/{file}")
-    return result.getvalue()
