@@ -97,6 +97,8 @@ class Crew:
         slot.clear()
         pid = os.fork()
         if pid == 0:
+            # The child's own word: if its parent is killed here, it is to be found by whoever comes next.
+            slot.words[Word.PID] = os.getpid()
             self._serve(slot)
         slot.words[Word.PID] = pid
         self._add(Member(Worker(pid, os.pidfd_open(pid), slot), ours=True))

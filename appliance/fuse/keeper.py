@@ -62,10 +62,12 @@ class Keeper:
         queue: socket.socket,
         connection: int,
         close: Callable[[int], None],
-        on_keep: Callable[[int, int], None],
+        on_keep: Callable[[int, int], bool],
         on_release: Callable[[int], None],
     ) -> None:
         """`on_keep` is given node id and descriptor of what is kept from now on, `on_release` the node id after.
+
+        If `on_keep` returns False, since nobody has taken the descriptor yet, it is asked again a moment later.
 
         `close` closes a descriptor that may be the last of an unlinked inode, without waiting.
         """
@@ -101,6 +103,12 @@ class Keeper:
         self._forget(node)
         self._kept[node] = _Kept(descriptor, now, _FIRST_CHECK, now)
 
+    def abandon(self) -> None:
+        """Close all descriptors, without a word: for a forked child, which would keep the inodes for itself."""
+        for kept in self._kept.values():
+            os.close(kept.descriptor)
+        self._kept.clear()
+
     def next_check(self) -> float | None:
         """When `check` has something to do again; None while nothing is kept or queued."""
         due = [kept.due for kept in self._kept.values()]
@@ -134,7 +142,10 @@ class Keeper:
             return False
         in_use = os.stat(descriptor).st_nlink > 0 or self._known_to_kernel(node)
         if in_use:
-            self._on_keep(node, descriptor)
+            if not self._on_keep(node, descriptor):
+                self._queue_due = now + _FIRST_CHECK
+                os.close(descriptor)
+                return False
             self._forget(node)
             self._kept[node] = _Kept(descriptor, now, _FIRST_CHECK, now + _FIRST_CHECK)
         else:

@@ -24,7 +24,7 @@ from appliance.fuse.closer import Closer
 from appliance.fuse.crew import Crew
 from appliance.fuse.drain import drain
 from appliance.fuse.keeper import Keeper
-from appliance.fuse.pool_config import PoolConfig
+from appliance.fuse.pool_config import MAX_ORDER, MAX_ORDER_DESCRIPTORS, PoolConfig
 from appliance.fuse.requests import Reader
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 from appliance.fuse.watcher import Watched, Watcher
@@ -112,14 +112,17 @@ class Pool:
     def _take_orders(self) -> None:
         while not self._stopping:
             try:
-                order, descriptors, _, _ = socket.recv_fds(self._control, 64, 1)
+                order, descriptors, _, _ = socket.recv_fds(self._control, MAX_ORDER, MAX_ORDER_DESCRIPTORS)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                order = b""  # its end, with something left that it had not read
             match order.split():
                 case [b"status"]:
                     self._tell(self._status())
-                case [b"keep", node]:
-                    self._keeper.keep(int(node), descriptors[0])
+                case [b"keep", *nodes]:
+                    for node, descriptor in zip(nodes, descriptors, strict=True):
+                        self._keeper.keep(int(node), descriptor)
                 case [b"stop"] | []:  # nothing: whoever started this process is gone
                     self._stopping = True
 
@@ -144,9 +147,14 @@ class Pool:
         self._keeper.queue_filled()
         self._keeper.check()
 
-    def _inode_kept(self, node: int, descriptor: int) -> None:
-        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+    def _inode_kept(self, node: int, descriptor: int) -> bool:
+        try:
             socket.send_fds(self._control, [pool_events.encode(pool_events.InodeKept(node))], [descriptor])
+        except BlockingIOError:
+            return False
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # there is nobody to keep it
+        return True
 
     def _inode_released(self, node: int) -> None:
         self._tell(pool_events.InodeReleased(node))
@@ -279,6 +287,7 @@ class Pool:
         options = self._config.options
         self._control.close()
         self._closer.end()
+        self._keeper.abandon()
         if self._watcher:
             self._watcher.end()
         worker.run(

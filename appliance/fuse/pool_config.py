@@ -9,6 +9,10 @@ from typing import Self
 from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.scoreboard import MAX_WORKERS
 
+# Of one order to a pool process.
+MAX_ORDER_DESCRIPTORS = 250  # the kernel passes no more than 253 with a message (SCM_MAX_FD)
+MAX_ORDER = 8192  # bytes: as many node ids of twenty digits
+
 _GROWTH = 4
 _GRAVES = 8
 

@@ -16,7 +16,7 @@ from appliance.fuse.connection import Connection
 from appliance.fuse.fd_store import FdStore, Held, NoFdStore
 from appliance.fuse.key import NO_KEY
 from appliance.fuse.meter import Totals
-from appliance.fuse.pool_config import PoolConfig, PoolOptions
+from appliance.fuse.pool_config import MAX_ORDER_DESCRIPTORS, PoolConfig, PoolOptions
 from appliance.fuse.pool_events import InodeKept, InodeReleased, PoolEvent
 from appliance.fuse.scoreboard import Scoreboard
 from appliance.fuse.source import Source
@@ -53,6 +53,7 @@ class PoolProcess:
         self._store = store
         self._module = module
         self._kept: dict[int, int] = {}  # node id to descriptor
+        self._untold: list[int] = []  # nodes among them that the process has not been told of yet
         self._process: Process | None = None
         self._control: socket.socket | None = None
 
@@ -148,8 +149,19 @@ class PoolProcess:
         self._process = Process(child.pid, child)
         self._control = ours
         self._keep(ours, child.pid)
-        for node, descriptor in self._kept.items():
-            socket.send_fds(ours, [b"keep %d" % node], [descriptor])
+        self._untold = list(self._kept)
+        self._tell_kept()
+
+    def _tell_kept(self) -> None:
+        """Tell the new process what is kept, as much as its socket takes; it answers when it has taken that."""
+        while self._untold and self._control is not None:
+            nodes = [node for node in self._untold[:MAX_ORDER_DESCRIPTORS] if node in self._kept]
+            order = b"keep " + b" ".join(b"%d" % node for node in nodes)
+            try:
+                socket.send_fds(self._control, [order], [self._kept[node] for node in nodes])
+            except OSError:
+                return  # full, or it has died, which `receive` will find
+            del self._untold[:MAX_ORDER_DESCRIPTORS]
 
     def resize(self, options: PoolOptions) -> None:
         """Serve in another way from the next `start` on, which is due now. Blocks like `stop`.
@@ -167,6 +179,7 @@ class PoolProcess:
 
     def receive(self) -> list[PoolEvent] | None:
         """Return what has happened since the last call, without waiting; None if the process has died."""
+        self._tell_kept()
         events: list[PoolEvent] = []
         while self._control is not None:
             try:
@@ -207,7 +220,7 @@ class PoolProcess:
         self._send(b"status")
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Drain the workers and end the process; after `timeout` seconds, kill it and them. Blocks for so long."""
+        """Drain the workers and end the process; after `timeout` seconds, kill it. Blocks for so long."""
         if self._process is None:
             return
         self._send(b"stop")

@@ -56,7 +56,8 @@ class TableCodec:
             try:
                 self._database.execute("INSERT OR IGNORE INTO handles (type, data) VALUES (?, ?)", handle)
             except sqlite3.OperationalError as error:
-                raise OSError(errno.ENOSPC, f"the table of handles takes no more: {error}") from error
+                # Not ENOSPC: what was asked for may have been done on the source, and would be tried again.
+                raise OSError(errno.EIO, f"the table of handles takes no more: {error}") from error
             node = self.find(handle)
         if node is None:
             raise RuntimeError(f"{handle} is not in the table although it was just put there")
