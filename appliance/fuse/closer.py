@@ -55,10 +55,17 @@ class Closer:
         return ours
 
     def end(self) -> None:
-        """Let go of the process, which ends when it has closed all it was given. A forked child must do so, too."""
+        """Let go of the process, which ends when it has closed all it was given and no forked child holds on to it."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def abandon(self) -> None:
+        """Let go of the process and of what it was not given yet, in a forked child: both are its parent's."""
+        self.end()
+        for descriptor in self._unsent:
+            os.close(descriptor)
+        self._unsent.clear()
 
 
 def _serve(requests: socket.socket) -> Never:

@@ -7,7 +7,8 @@ descriptor is kept until it does not. To ask costs one notification to drop the 
 answers with ENOENT for an unknown one; FORGET needs no counting for that, and a lost one does no harm.
 
 No death loses a descriptor: the queue is a socket that belongs to whoever started the pool process, a descriptor is
-taken out of it only after it has been decided on, and those that are kept are given to that owner as well.
+taken out of it only after it has been decided on, and those that are kept are given to that owner as well. If he takes
+nothing for long they are taken out all the same, since workers wait when the queue is full, and given to him later.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _DESCRIPTOR = struct.Struct("=i")
 _FIRST_CHECK = 0.05  # seconds; doubled after each check that finds the inode still in use
 _LAST_CHECK = 5.0
 _NEVER_REMOVED = 30.0  # seconds after which an inode that still has a name was evidently not removed
+_NOT_TAKEN = 30.0  # seconds in the queue after which the owner is not waited for
 _QUEUE_BYTES = 4 << 20  # some thousand removals
 _SO_SNDBUFFORCE = 32
 
@@ -52,6 +54,7 @@ class _Kept:
     since: float
     interval: float
     due: float
+    told: bool = True  # to the owner
 
 
 class Keeper:
@@ -67,7 +70,7 @@ class Keeper:
     ) -> None:
         """`on_keep` is given node id and descriptor of what is kept from now on, `on_release` the node id after.
 
-        If `on_keep` returns False, since nobody has taken the descriptor yet, it is asked again a moment later.
+        If `on_keep` returns False, since there was no room to pass the descriptor on, it is asked again a moment later.
 
         `close` closes a descriptor that may be the last of an unlinked inode, without waiting.
         """
@@ -142,12 +145,13 @@ class Keeper:
             return False
         in_use = os.stat(descriptor).st_nlink > 0 or self._known_to_kernel(node)
         if in_use:
-            if not self._on_keep(node, descriptor):
+            told = self._on_keep(node, descriptor)
+            if not told and now < removed_at + _NOT_TAKEN:
                 self._queue_due = now + _FIRST_CHECK
                 os.close(descriptor)
                 return False
             self._forget(node)
-            self._kept[node] = _Kept(descriptor, now, _FIRST_CHECK, now + _FIRST_CHECK)
+            self._kept[node] = _Kept(descriptor, now, _FIRST_CHECK, now + _FIRST_CHECK, told)
         else:
             os.close(descriptor)
         # Only now: until here a new pool process would have found it in the queue.
@@ -168,6 +172,7 @@ class Keeper:
         kept = self._kept[node]
         kept.interval = min(kept.interval * 2, _LAST_CHECK)
         kept.due = now + kept.interval
+        kept.told = kept.told or self._on_keep(node, kept.descriptor)
         if os.stat(kept.descriptor).st_nlink > 0:
             return now - kept.since < _NEVER_REMOVED
         return self._known_to_kernel(node)

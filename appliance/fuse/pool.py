@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from typing import Never
 
 from appliance.backoff import Backoff
@@ -63,6 +64,7 @@ class Pool:
         self._stopping = False
         self._disconnected = False
         self._resend_due = False
+        self._untold: deque[bytes] = deque()
         self._unasked: dict[int, recovery.Death] = {}  # slots of those whom nobody here has ended since a recovery
         self._refill_at: float | None = None
         self._next_poke = time.monotonic() + _POKE_SECONDS
@@ -100,6 +102,7 @@ class Pool:
     def _handle(self, key: selectors.SelectorKey) -> None:
         if key.fileobj is self._control:
             self._take_orders()
+            self._tell_rest()
         elif key.fileobj is self._keeper:
             self._keeper.queue_filled()
         elif key.fileobj is self._watcher:
@@ -146,22 +149,36 @@ class Pool:
         """While waiting for workers: see that none of them waits for room in the queue."""
         self._keeper.queue_filled()
         self._keeper.check()
+        self._tell_rest()
 
     def _inode_kept(self, node: int, descriptor: int) -> bool:
+        self._tell_rest()
+        if self._untold:
+            return False
         try:
             socket.send_fds(self._control, [pool_events.encode(pool_events.InodeKept(node))], [descriptor])
-        except BlockingIOError:
-            return False
         except (BrokenPipeError, ConnectionResetError):
-            pass  # there is nobody to keep it
+            return True  # there is nobody to keep it
+        except OSError:
+            return False  # no room, or too many descriptors on their way (ETOOMANYREFS)
         return True
 
     def _inode_released(self, node: int) -> None:
         self._tell(pool_events.InodeReleased(node))
 
     def _tell(self, event: pool_events.PoolEvent) -> None:
-        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
-            self._control.send(pool_events.encode(event))
+        self._untold.append(pool_events.encode(event))
+        self._tell_rest()
+
+    def _tell_rest(self) -> None:
+        """Tell what there is to tell, in order, as far as there is room; the selector says when there is more."""
+        with contextlib.suppress(BlockingIOError):
+            while self._untold:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is there any more
+                    self._control.send(self._untold[0])
+                self._untold.popleft()
+        awaited = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._untold else 0)
+        self._selector.modify(self._control, awaited)
 
     def _timeout(self) -> float:
         due = [self._next_poke, self._next_look]
@@ -286,7 +303,7 @@ class Pool:
         """Be a worker, in a process just forked."""
         options = self._config.options
         self._control.close()
-        self._closer.end()
+        self._closer.abandon()
         self._keeper.abandon()
         if self._watcher:
             self._watcher.end()

@@ -120,6 +120,20 @@ def test_a_full_table_says_so(tmp_path: Path) -> None:
     codec.close()
 
 
+def test_a_table_in_use_for_too_long_says_so_of_what_is_gathered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.fuse.codecs.table._BUSY_SECONDS", 0.0)
+    one, other = TableCodec(tmp_path / "handles.db"), TableCodec(tmp_path / "handles.db")
+    with one.batch():
+        one.encode(_handle(1))
+        with pytest.raises(OSError, match="takes no more") as caught, other.batch():
+            other.encode(_handle(2))
+    assert caught.value.errno == errno.EIO
+    one.close()
+    other.close()
+
+
 def _fail_in_the_middle(codec: TableCodec) -> None:
     with codec.batch():
         codec.encode(_handle(100))

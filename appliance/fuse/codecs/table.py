@@ -47,17 +47,14 @@ class TableCodec:
             self._database.execute("INSERT OR IGNORE INTO handles VALUES (?, -1, x'')", (ROOT,))
 
     def encode(self, handle: NativeHandle) -> Identity:
-        """Return the handle's number, a new one the first time. Raises OSError when it cannot be written down."""
+        """Return the handle's number, a new one the first time. Raises EIO when it cannot be written down."""
         node = self.find(handle)
         if node is None:
-            if self._batching and not self._database.in_transaction:
-                self._database.execute("BEGIN IMMEDIATE")
-            # A worker beside this one may do the same at the same time; one of them makes the row.
-            try:
+            with _written():
+                if self._batching and not self._database.in_transaction:
+                    self._database.execute("BEGIN IMMEDIATE")
+                # A worker beside this one may do the same at the same time; one of them makes the row.
                 self._database.execute("INSERT OR IGNORE INTO handles (type, data) VALUES (?, ?)", handle)
-            except sqlite3.OperationalError as error:
-                # Not ENOSPC: what was asked for may have been done on the source, and would be tried again.
-                raise OSError(errno.EIO, f"the table of handles takes no more: {error}") from error
             node = self.find(handle)
         if node is None:
             raise RuntimeError(f"{handle} is not in the table although it was just put there")
@@ -84,7 +81,8 @@ class TableCodec:
         try:
             yield
             if self._database.in_transaction:
-                self._database.execute("COMMIT")
+                with _written():
+                    self._database.execute("COMMIT")
         finally:
             self._batching = False
             if self._database.in_transaction:
@@ -117,6 +115,18 @@ def measure(path: Path) -> TableSize:
         entries = int(database.execute(_LARGEST).fetchone()[0]) - ROOT
     files = (path, path.with_name(f"{path.name}-wal"))
     return TableSize(entries, sum(file.stat().st_size for file in files if file.exists()))
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Have what the table does not take become EIO.
+
+    Not ENOSPC, whatever the reason: what was asked for may have been done on the source, and would be tried again.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise OSError(errno.EIO, f"the table of handles takes no more: {error}") from error
 
 
 @contextmanager
