@@ -23,6 +23,7 @@ from appliance.store import Fsid, Identity
 from appliance.supervisor.fuse_path import FuseDataPath
 from tests.support.children import Child
 from tests.support.filesystems import Filesystem
+from tests.support.patience import SECONDS, until
 
 pytestmark = pytest.mark.fuse
 
@@ -82,12 +83,18 @@ class Owner:
         )
 
     def status(self, kind: type) -> object:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + SECONDS
         while select.select([self.pool], [], [], max(0.0, deadline - time.monotonic()))[0]:
             for event in self.pool.receive() or []:
                 if isinstance(event, kind):
                     return event
         pytest.fail(f"no {kind.__name__} came")
+
+    def asked(self) -> PoolStatus:
+        self.pool.request_status()
+        status = self.status(PoolStatus)
+        assert isinstance(status, PoolStatus)
+        return status
 
     def close(self) -> None:
         self._connection.unmount(lazy=True)
@@ -126,9 +133,7 @@ def test_a_successor_goes_on_with_the_same_processes_and_what_they_keep(owner: O
     # Not here: this process has the pool's descriptors, and closing a file on the mount on the way would wait for it.
     with Child(hold) as client:
         os.read(held, 1)
-        time.sleep(0.3)  # until the keeper has decided
-        owner.pool.request_status()
-        assert owner.status(PoolStatus)
+        until(lambda: owner.asked().kept_inodes == 1, "it is not kept")
         pid = owner.pool.pid
         assert pid
         owner.die()
@@ -136,10 +141,9 @@ def test_a_successor_goes_on_with_the_same_processes_and_what_they_keep(owner: O
         os.read(held, 1)
         owner.succeed()
         assert owner.pool.pid == pid
-        owner.pool.request_status()
-        status = owner.status(PoolStatus)
-        assert isinstance(status, PoolStatus)
-        assert (len(status.workers), status.kept_inodes, status.deaths) == (2, 1, 0)
+        until(lambda: owner.asked().kept_inodes == 1, "it is not kept any more")
+        status = owner.asked()
+        assert (len(status.workers), status.deaths) == (2, 0)
         # What the process kept is now kept for its own successor as well.
         os.kill(pid, signal.SIGKILL)
         while owner.pool.receive() is not None:

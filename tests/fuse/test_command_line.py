@@ -16,6 +16,7 @@ import pytest
 from tests.fuse.conftest import StartDaemon
 from tests.support.daemon import REPOSITORY, command
 from tests.support.filesystems import Filesystem
+from tests.support.patience import SECONDS
 from tests.support.posix.files import opened
 from tests.support.scratch import mounted_below
 
@@ -83,7 +84,7 @@ def test_signal_ends_it_though_the_mount_is_in_use(start: StartDaemon) -> None:
 def test_it_ends_when_somebody_else_unmounts(start: StartDaemon) -> None:
     with start() as daemon, daemon.log.announced("the mount is gone"):
         subprocess.run(["umount", daemon.mountpoint], check=True)
-        assert daemon.process.wait(20) == 0
+        assert daemon.process.wait(SECONDS) == 0
     with start() as daemon:
         assert daemon.running
 

@@ -22,7 +22,7 @@ from tests.support.janitor import Janitor
 from tests.support.posix.files import opened
 from tests.support.witness import drop_caches
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(1800)]
 
 _FORGERIES = {"ext4": 1_000_000}
 _FORGERIES_ELSEWHERE = 50_000

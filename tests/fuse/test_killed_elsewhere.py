@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.support.faulty_pool import MARKERS
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor
 from tests.support.killing import killed_at, only_worker
+from tests.support.patience import SECONDS, until
 
 pytestmark = pytest.mark.fuse
 
@@ -60,7 +60,7 @@ def test_the_pool_process_may_be_killed_at_any_call_of_a_recovery(faulty: Daemon
         pool = faulty.pool
         faulty.full_pool()
         with killed_at([pool], {call: number}) as strace, Child(partial(os.mkdir, made)) as client:
-            strace.wait(30)  # it ends with the pool process
+            strace.wait(SECONDS)  # it ends with the pool process
             client.result()
         in_child(partial(os.rmdir, made))
         assert faulty.pool != pool
@@ -81,10 +81,7 @@ def test_workers_that_die_while_they_attach_cost_nobody_anything(lone_worker: Da
 
 
 def _await_degraded(running: Daemon, times: int) -> None:
-    deadline = time.monotonic() + 30
-    while running.log.path.read_text().count(f"holdfast: {_DEGRADED}") < times:
-        assert time.monotonic() < deadline, "the workers did not die"
-        time.sleep(0.02)
+    until(lambda: running.log.path.read_text().count(f"holdfast: {_DEGRADED}") >= times, "the workers did not die")
 
 
 @pytest.mark.parametrize("moment", ["die-before", "die-after"])
@@ -116,10 +113,7 @@ def test_a_request_that_kills_every_worker_is_refused_and_the_rest_goes_on(
 
 
 def _await_lines(running: Daemon, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while len(running.log.path.read_text().splitlines()) < count:
-        assert time.monotonic() < deadline, "it was not said"
-        time.sleep(0.02)
+    until(lambda: len(running.log.path.read_text().splitlines()) >= count, "it was not said")
 
 
 def _changes(running: Daemon, order: str) -> dict[str, Callable[[], None]]:

@@ -17,6 +17,7 @@ from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.source import Source
 from tests.support.children import Child
 from tests.support.filesystems import Filesystem
+from tests.support.patience import SECONDS, until
 
 pytestmark = pytest.mark.fuse
 
@@ -58,17 +59,13 @@ def test_unlinked_open_files_live_on_with_more_workers(pool: PoolProcess, disk: 
     # Not here: this process starts the pool process, and closing a file on the mount on the way would wait for it.
     with Child(hold) as client:
         os.read(held, 1)
-        time.sleep(0.3)  # until the keeper has decided
-        pool.receive()
+        until(lambda: _status(pool).kept_inodes == 1, "it is not kept")
         pool.resize(PoolOptions(workers=5, table=str(work / f"{disk.kind}.resize.db")))
         pool.start()
         assert _await(pool, PoolReady) == PoolReady(5)
         os.write(tell, b".")
-        pool.request_status()
-        status = _await(pool, PoolStatus)
-        assert isinstance(status, PoolStatus)
-        assert len(status.workers) == 5
-        assert status.kept_inodes == 1
+        assert len(_status(pool).workers) == 5
+        until(lambda: _status(pool).kept_inodes == 1, "it is not kept any more")
         assert client.result() == 6
     for descriptor in (held, release, told, tell):
         os.close(descriptor)
@@ -78,22 +75,26 @@ def test_whether_local_changes_are_noticed_is_told(pool: PoolProcess, disk: File
     assert _caching(pool).reason.startswith("not wanted")
     pool.resize(PoolOptions(workers=1, watch=True, table=str(work / f"{disk.kind}.resize.db")))
     pool.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + SECONDS
     while _caching(pool) != CachingStatus(watched=True):
         assert time.monotonic() < deadline, _caching(pool)
         time.sleep(0.05)
 
 
 def _caching(pool: PoolProcess) -> CachingStatus:
+    return _status(pool).caching
+
+
+def _status(pool: PoolProcess) -> PoolStatus:
     pool.request_status()
     status = _await(pool, PoolStatus)
     assert isinstance(status, PoolStatus)
-    return status.caching
+    return status
 
 
 def _await(pool: PoolProcess, kind: type) -> object:
     """Return the next event of this kind."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + SECONDS
     while select.select([pool], [], [], max(0.0, deadline - time.monotonic()))[0]:
         for event in pool.receive() or []:
             if isinstance(event, kind):

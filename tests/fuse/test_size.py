@@ -11,7 +11,7 @@ import pytest
 from tests.support.daemon import Daemon
 from tests.support.filesystems import Filesystem
 from tests.support.posix.files import opened
-from tests.support.processes import descendants, descriptor_count, resident_kilobytes
+from tests.support.processes import descriptor_count, resident_kilobytes
 from tests.support.witness import drop_caches
 
 pytestmark = pytest.mark.fuse
@@ -54,12 +54,12 @@ def _visit(directory: Path, *, listed: bool) -> int:
 
 
 def _sizes(daemon: Daemon) -> dict[int, tuple[int, int]]:
-    """Return resident KiB and number of descriptors of each of the daemon's processes."""
-    family = [daemon.process.pid, *descendants(daemon.process.pid)]
+    """Return resident KiB and number of descriptors of the main process, the pool process and the workers."""
+    family = [daemon.process.pid, daemon.pool, *daemon.full_pool()]
     return {pid: (resident_kilobytes(pid), descriptor_count(pid)) for pid in family}
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(1800)
 def test_workers_do_not_grow_with_the_inodes_seen(
     forest: str, own_daemon: Daemon, record_property: Callable[[str, object], None]
 ) -> None:

@@ -17,6 +17,7 @@ from tests.support.commands import run
 from tests.support.daemon import Daemon, daemon
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor
+from tests.support.patience import until
 from tests.support.posix.files import content, make, opened
 from tests.support.witness import drop_caches, faults, mark, opened_root, outcome, take
 
@@ -100,10 +101,7 @@ def test_a_symbolic_link_is_never_followed_by_a_worker(disk: Filesystem, shared_
         assert outcome(lambda: os.stat("file", dir_fd=directory)) == "ENOENT"
         os.close(os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=directory))
     # On the links themselves, as whoever owns them may: none of it goes through.
-    for _ in range(20):
-        if stat.S_ISLNK(os.lstat(seen / "file").st_mode):
-            break
-        drop_caches()
+    until(lambda: stat.S_ISLNK(os.lstat(seen / "file").st_mode), "the new link is not seen")
     os.chown(seen / "file", 1001, 1002, follow_symlinks=False)
     os.utime(seen / "file", (9, 9), follow_symlinks=False)
     os.link(seen / "file", seen / "second", follow_symlinks=False)

@@ -13,6 +13,7 @@ import pytest
 from appliance.linux.handles import NativeHandle
 from tests.support.daemon import Daemon
 from tests.support.filesystems import Filesystem
+from tests.support.patience import SECONDS
 from tests.support.posix.files import make, opened
 from tests.support.witness import Witness, drop_caches, errno_of, faults, mark, opened_root, outcome, take
 
@@ -102,7 +103,7 @@ def test_file_unlinked_behind_the_mount_becomes_stale_although_it_is_asked_for(
     new_witness(shared_daemon, disk, "stale-asked")
     with opened(bytes(shared_daemon.mountpoint / "stale-asked"), os.O_PATH) as held:
         os.unlink(disk.source / "stale-asked")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + SECONDS
         while (answer := outcome(os.fstat, held)) == "fine" and time.monotonic() < deadline:
             time.sleep(0.2)
         assert answer == "ESTALE"
@@ -110,7 +111,7 @@ def test_file_unlinked_behind_the_mount_becomes_stale_although_it_is_asked_for(
 
 def _await_stale(daemon: Daemon, witness: Witness) -> None:
     """Wait for ESTALE: a worker's cache may hold the inode for seconds, and close(2) does not wait for RELEASE."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SECONDS
     while (answer := errno_on(daemon, witness.handle)) == "opened" and time.monotonic() < deadline:
         assert faults(daemon.mountpoint, [witness]) in ([], [f"{witness.name!r}: ESTALE"])
         drop_caches()

@@ -30,7 +30,7 @@ def test_free_space_follows_use(disk: Filesystem, shared_daemon: Daemon) -> None
             os.fsync(file.fileno())
         os.sync()  # btrfs counts at the end of a transaction
         behind, mounted = _free(disk.source), _free(shared_daemon.mountpoint)
-        assert abs(mounted - behind) < _SIZE // 10, "the filesystem frees and allocates a little in the background"
-        if mounted < before - _SIZE // 2:
+        # The filesystem frees and allocates a little in the background.
+        if abs(mounted - behind) < _SIZE // 10 and mounted < before - _SIZE // 2:
             return
-    pytest.fail(f"{_SIZE} bytes were never seen to be used")
+    pytest.fail(f"{_SIZE} bytes were never seen to be used, there {behind} and here {mounted} are free")

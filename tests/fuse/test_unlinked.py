@@ -12,11 +12,11 @@ import pytest
 from tests.support.daemon import Daemon, daemon
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor
+from tests.support.patience import until
 
 pytestmark = pytest.mark.fuse
 
 _SIZE = 64 << 20
-_PATIENCE_SECONDS = 20  # the longest pause between two looks of the keeper is 5 s
 
 
 def _remove(path: Path) -> None:
@@ -52,19 +52,20 @@ def test_space_is_free_again_when_the_last_who_had_it_open_is_gone(own_daemon: D
         path.unlink()
         time.sleep(1)  # the keeper has looked several times by now
         assert before - _free_blocks(disk) > _SIZE // 2
-    _await(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed")
+    until(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed")
 
 
 def test_idle_workers_keep_nothing_alive(disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path) -> None:
     """Each worker has the file open in its cache, one of them unlinks it, and then most have nothing more to do."""
-    with daemon(disk.source, work / f"{disk.kind}.crowd", tmp_path / "daemon.log", watch, workers=8) as crowd:
+    options = ("--pool-module", "tests.support.ageless_pool")  # or they would let go in a few seconds anyway
+    with daemon(disk.source, work / f"{disk.kind}.crowd", tmp_path / "log", watch, *options, workers=8) as crowd:
         before = _free_at_rest(disk)
         path = crowd.mountpoint / "large"
         path.write_bytes(bytes(_SIZE))
         for _ in range(400):  # so that each worker has served it
             os.utime(path)
         path.unlink()
-        _await(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed", seconds=4)
+        until(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed")
 
 
 @pytest.mark.kinds("ext4", "tmpfs")  # it is the workers that let go, and it takes long
@@ -72,7 +73,7 @@ def test_a_file_deleted_behind_the_mount_is_let_go(own_daemon: Daemon, disk: Fil
     before = _free_at_rest(disk)
     (own_daemon.mountpoint / "large").write_bytes(bytes(_SIZE))
     (disk.source / "large").unlink()
-    _await(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed")
+    until(lambda: before - _free_blocks(disk) < _SIZE // 2, "the space was not freed")
 
 
 def _free_blocks(disk: Filesystem) -> int:
@@ -92,8 +93,3 @@ def _free_at_rest(disk: Filesystem) -> int:
     return free
 
 
-def _await(happened: Callable[[], bool], complaint: str, seconds: float = _PATIENCE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, complaint
-        time.sleep(0.1)

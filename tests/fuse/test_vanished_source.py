@@ -23,6 +23,7 @@ from tests.support.children import in_child
 from tests.support.commands import run
 from tests.support.filesystems import kernel_obstacle
 from tests.support.janitor import Janitor
+from tests.support.patience import SECONDS
 
 pytestmark = pytest.mark.fuse
 
@@ -117,7 +118,7 @@ async def view(appliance: Appliance) -> ShareView:
 
 async def until(appliance: Appliance, condition: Callable[[ShareState], bool]) -> ShareState:
     """Wait for a state, long enough for any machine."""
-    async with asyncio.timeout(80):
+    async with asyncio.timeout(SECONDS):
         while not condition(state := (await view(appliance)).state):
             await asyncio.sleep(0.05)
     return state

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from tests.support.daemon import Daemon
 
-_PATIENCE = 20.0  # seconds
+_PATIENCE = 120.0  # seconds
 
 
 @contextmanager

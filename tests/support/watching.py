@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from tests.support.daemon import Daemon
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 T = TypeVar("T")
 
