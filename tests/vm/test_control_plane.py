@@ -1,7 +1,8 @@
-"""The control plane on the real thing: who is let in, drift that is repaired, numbers."""
+"""The control plane on the real thing: who is let in, what clients hold, drift that is repaired, numbers."""
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -11,6 +12,65 @@ from tests.vm.conftest import Client
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
 _HOLDFAST = 'holdfast() { compose exec -T holdfast holdfast "$@"; }\n'
+
+
+# A file that is opened for reading and writing is delegated whole, and the client keeps its locks to itself: hence one
+# for writing only. One that is opened for reading is delegated, unless the kernel has just asked for another back whose
+# handle hashes alike: hence another one until it is so.
+_HOLD = """
+mkdir -p /srv/source/held/below
+for number in $(seq 100); do echo read > /srv/source/held/below/read$number; done
+echo locked > /srv/source/held/below/locked
+exec 7>> /mnt/share/held/below/locked
+flock --exclusive --timeout 60 7
+busiest() {
+    api GET '/v1/clients?share=share' | python3 -c '
+import json, sys
+print(max(json.load(sys.stdin)["clients"], key=lambda one: sum(held["opens"] for held in one["held"]))["number"])'
+}
+a_delegation='"kind":"delegation"[^}]*"path":"held/below/read'
+a_lock='"kind":"lock"[^}]*"path":"held/below/locked"'
+opened=0
+delegated() {
+    opened=$((opened + 1))
+    exec {descriptor}< /mnt/share/held/below/read$opened
+    read -r <&$descriptor
+    report=$(api GET /v1/clients/$(busiest))
+    [[ $report =~ $a_delegation && $report =~ $a_lock ]]
+}
+"""
+
+
+def test_a_client_is_told_with_the_paths_of_what_it_holds_and_its_session_is_ended(client: Client) -> None:
+    said = client.run(
+        f"""{_HOLD}
+        await 600 delegated
+        echo "told: $report"
+        number=$(busiest)
+        api DELETE /v1/clients/$number
+        api GET /v1/clients/$number || true; echo
+        exec 7>&-
+        # The client comes back by itself, with another number.
+        echo again > /mnt/share/held/again
+        test "$(cat /srv/source/held/again)" = again
+        echo "listed: $(api GET /v1/clients)"
+        echo "event: $(api GET '/v1/events?kind=client-expired&limit=1')"
+        """,
+        timeout=900,
+    )
+    found = {key: json.loads(text) for key, text in re.findall(r"^(told|listed|event): (\{.*\})$", said, re.MULTILINE)}
+    told = found["told"]
+    assert (told["minor_version"], told["status"]) == (2, "confirmed"), said
+    states = {(state["kind"], state["share"], state["path"]) for state in told["states"]}
+    assert {("open", "share", "held/below/locked"), ("lock", "share", "held/below/locked")} <= states, said
+    delegated = [state["path"] for state in told["states"] if state["kind"] == "delegation"]
+    assert any(re.fullmatch(r"held/below/read\d+", str(path)) for path in delegated), said
+    assert '"code":"client-not-found"' in said
+    assert told["number"] not in [one["number"] for one in found["listed"]["clients"]], said
+    assert told["name"] in [one["name"] for one in found["listed"]["clients"]], said
+    (event,) = found["event"]["events"]
+    assert f"NFSv4 client {told['number']} " in event["message"], said
+    assert event["by"], said
 
 
 def test_named_tokens_are_good_for_their_role_until_they_are_revoked(client: Client) -> None:
