@@ -18,22 +18,23 @@ _HOLDFAST = 'holdfast() { compose exec -T holdfast holdfast "$@"; }\n'
 # for writing only. One that is opened for reading is delegated, unless the kernel has just asked for another back whose
 # handle hashes alike: hence another one until it is so.
 _HOLD = """
-mkdir -p /srv/source/held/below
-for number in $(seq 100); do echo read > /srv/source/held/below/read$number; done
-echo locked > /srv/source/held/below/locked
-exec 7>> /mnt/share/held/below/locked
+trap 'rm -rf /srv/source/claims' EXIT
+mkdir -p /srv/source/claims/below
+for number in $(seq 100); do echo read > /srv/source/claims/below/read$number; done
+echo locked > /srv/source/claims/below/locked
+exec 7>> /mnt/share/claims/below/locked
 flock --exclusive --timeout 60 7
 busiest() {
     api GET '/v1/clients?share=share' | python3 -c '
 import json, sys
 print(max(json.load(sys.stdin)["clients"], key=lambda one: sum(held["opens"] for held in one["held"]))["number"])'
 }
-a_delegation='"kind":"delegation"[^}]*"path":"held/below/read'
-a_lock='"kind":"lock"[^}]*"path":"held/below/locked"'
+a_delegation='"kind":"delegation"[^}]*"path":"claims/below/read'
+a_lock='"kind":"lock"[^}]*"path":"claims/below/locked"'
 opened=0
 delegated() {
     opened=$((opened + 1))
-    exec {descriptor}< /mnt/share/held/below/read$opened
+    exec {descriptor}< /mnt/share/claims/below/read$opened
     read -r <&$descriptor
     report=$(api GET /v1/clients/$(busiest))
     [[ $report =~ $a_delegation && $report =~ $a_lock ]]
@@ -51,8 +52,8 @@ def test_a_client_is_told_with_the_paths_of_what_it_holds_and_its_session_is_end
         api GET /v1/clients/$number || true; echo
         exec 7>&-
         # The client comes back by itself, with another number.
-        echo again > /mnt/share/held/again
-        test "$(cat /srv/source/held/again)" = again
+        echo again > /mnt/share/claims/again
+        test "$(cat /srv/source/claims/again)" = again
         echo "listed: $(api GET /v1/clients)"
         echo "event: $(api GET '/v1/events?kind=client-expired&limit=1')"
         """,
@@ -62,9 +63,9 @@ def test_a_client_is_told_with_the_paths_of_what_it_holds_and_its_session_is_end
     told = found["told"]
     assert (told["minor_version"], told["status"]) == (2, "confirmed"), said
     states = {(state["kind"], state["share"], state["path"]) for state in told["states"]}
-    assert {("open", "share", "held/below/locked"), ("lock", "share", "held/below/locked")} <= states, said
+    assert {("open", "share", "claims/below/locked"), ("lock", "share", "claims/below/locked")} <= states, said
     delegated = [state["path"] for state in told["states"] if state["kind"] == "delegation"]
-    assert any(re.fullmatch(r"held/below/read\d+", str(path)) for path in delegated), said
+    assert any(re.fullmatch(r"claims/below/read\d+", str(path)) for path in delegated), said
     assert '"code":"client-not-found"' in said
     assert told["number"] not in [one["number"] for one in found["listed"]["clients"]], said
     assert told["name"] in [one["name"] for one in found["listed"]["clients"]], said
