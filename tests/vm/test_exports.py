@@ -107,3 +107,31 @@ def test_a_file_of_shares_is_in_force_from_the_start_and_on_every_change(client:
         """,
         timeout=900,
     )
+
+
+def test_a_new_appliance_with_nothing_but_a_file_exports_its_shares(client: Client) -> None:
+    client.run(
+        """
+        mkdir -p /srv/only /root/only /mnt/only
+        cat > /root/only/shares.yaml << 'END'
+        shares:
+          - name: only
+            source: /srv/only
+            clients: [{network: 0.0.0.0/0, access: rw, squash: none, secure_ports: false}]
+END
+        other() {
+            export HOLDFAST_CONFIG=/root/only HOLDFAST_NFS_BIND=127.0.0.1:12049 HOLDFAST_API_BIND=127.0.0.1:18080
+            docker compose --project-name only --file /root/holdfast/compose.yaml "$@"
+        }
+        gone() { umount -f /mnt/only 2> /dev/null || true; other down --volumes; rm -r /root/only /srv/only; }
+        trap gone EXIT
+        other up --detach --no-build
+        serves() { curl --silent --fail --max-time 10 http://127.0.0.1:18080/readyz; }
+        await 900 serves
+        inspect() { docker inspect --format "$1" $(other ps --quiet holdfast); }
+        address=$(inspect '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}')
+        mount -t nfs4 -o vers=4.2 $address:/only /mnt/only
+        echo only > /mnt/only/file; test "$(cat /srv/only/file)" = only
+        """,
+        timeout=1500,
+    )

@@ -26,6 +26,8 @@ def test_a_v3_client_works_and_survives_worker_deaths_and_a_restart(client: Clie
         address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' $(container))
         mkdir -p /mnt/v3; mount -t nfs -o vers=3 $address:/exports/share /mnt/v3
         findmnt -no OPTIONS /mnt/v3 | grep -w vers=3
+        noted() { api GET /v1/clients | grep '"path":"/exports/share","share":"share"'; }
+        await 120 noted
         storm storm-v3 /mnt/v3
         strike 1; await 300 struck 5
         finish strikes storm-v3
