@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -64,6 +65,7 @@ def _reuse_inode(source: Path, inode: int) -> Path:
         make(bytes(name), b"another")
         if name.stat().st_ino == inode:
             return name
+        time.sleep(0.01)  # it may not be free yet: the keeper looks a moment later whether anybody has it open
     pytest.fail(f"inode {inode} was not used again")
 
 
