@@ -43,9 +43,9 @@ def _refused(source: Path | str, mountpoint: Path | str, *options: str, wrapper:
     words = [*wrapper, *command(Path(source), Path(mountpoint), *options)]
     with subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], 30)  # either READY or the end
+        ready, _, _ = select.select([process.stdout], [], [], SECONDS)  # either READY or the end
         process.terminate()
-        said, complaint = process.communicate(timeout=30)
+        said, complaint = process.communicate(timeout=SECONDS)
     assert ready
     assert "READY" not in said
     assert "Traceback" not in complaint

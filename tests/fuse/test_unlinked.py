@@ -91,5 +91,3 @@ def _free_at_rest(disk: Filesystem) -> int:
         if (now := _free_blocks(disk)) != free:
             since, free = time.monotonic(), now
     return free
-
-
