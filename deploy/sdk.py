@@ -6,8 +6,9 @@ done here and there agrees.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import docker
 import requests
@@ -80,10 +81,21 @@ def get(client: DockerClient) -> Container:
     return container
 
 
-def is_running(client: DockerClient) -> bool:
-    """Whether the appliance's container runs."""
+def published(client: DockerClient) -> frozenset[int]:
+    """Return the ports of this host that lead to the appliance's container; none if it does not run."""
     container = find(client)
-    return container is not None and container.status == "running"
+    return frozenset() if container is None else ports_of(container.attrs)
+
+
+def ports_of(inspected: Mapping[str, Any]) -> frozenset[int]:
+    """Return the same of a container as the engine inspects it. With host networking its own ports are the host's."""
+    if not inspected["State"]["Running"]:
+        return frozenset()
+    if inspected["HostConfig"]["NetworkMode"] == "host":
+        exposed = inspected["Config"].get("ExposedPorts") or {}
+        return frozenset(int(port.partition("/")[0]) for port in exposed)
+    ports = inspected["NetworkSettings"].get("Ports") or {}
+    return frozenset(int(binding["HostPort"]) for bindings in ports.values() for binding in bindings or ())
 
 
 def _how_to_reach(error: DockerException) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy import sdk
 from deploy.errors import DeployError
-from deploy.preflight import host, kernel, sources
+from deploy.preflight import host, kernel, ports, sources
 from deploy.preflight.finding import Finding, as_data, as_text, failed, passes
 
 FAILED = 1
@@ -26,27 +26,26 @@ def preflight(directories: Sequence[Path], *, machine: bool) -> int:
 
 def look(directories: Sequence[Path]) -> list[Finding]:
     """Return all findings, in the order in which things depend on each other."""
-    engine, runs = _engine()
+    engine, ours = _engine()
     return [
         *kernel.look(),
         *engine,
         *host.security_modules(),
-        host.port(host.NFS, "NFS", runs),
-        host.port(8080, "the API", runs),
-        host.rpcbind(),
+        *ports.look(os.environ, ours),
+        ports.rpcbind(),
         host.own_server(),
         *(_sources(directories)),
     ]
 
 
-def _engine() -> tuple[list[Finding], bool]:
+def _engine() -> tuple[list[Finding], frozenset[int]]:
     try:
         with sdk.engine() as client:
             found = [*host.engine(client.info()), host.compose()]
-            return found, sdk.is_running(client)
+            return found, sdk.published(client)
     except DeployError as error:
         mend = f"{error.hint or 'systemctl start docker'}  # is it installed? apt-get install docker.io docker-compose"
-        return [failed("Docker", error.message, mend)], False
+        return [failed("Docker", error.message, mend)], frozenset()
 
 
 def _sources(directories: Sequence[Path]) -> list[Finding]:

@@ -1,19 +1,16 @@
-"""What of the host stands in the way: ports that are taken, security modules, how its Docker engine is set up."""
+"""What of the host stands in the way: security modules, an NFS server of its own, how its Docker engine is set up."""
 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from deploy.commands import succeeds
-from deploy.preflight.finding import Finding, failed, note, ok, unknown
+from deploy.preflight.finding import Finding, failed, note, ok
 
 ROOT = Path("/")
-RPCBIND = 111
-NFS = 2049
 
 
 def security_modules(root: Path = ROOT) -> list[Finding]:
@@ -29,34 +26,6 @@ def security_modules(root: Path = ROOT) -> list[Finding]:
                             "printf 'services: {holdfast: {security_opt: [\"label=disable\"]}}\\n' "
                             "> compose.override.yaml"))
     return found or [ok("security modules", "none is in force that would forbid mounts")]
-
-
-def port(number: int, owner: str, ours: bool) -> Finding:
-    """Look whether a TCP port of this host is free; `ours` tells that the appliance runs and has it."""
-    subject = f"port {number}"
-    if ours:
-        return ok(subject, "this appliance has it")
-    try:
-        _bind(number)
-    except OSError as error:
-        if isinstance(error, PermissionError):
-            return unknown(subject, "only root can try it", "sudo holdfast-deploy preflight")
-        setting = "HOLDFAST_NFS_BIND" if number == NFS else "HOLDFAST_API_BIND"
-        return failed(subject, f"{owner} needs it and somebody listens there",
-                      f"ss -ltnp 'sport = :{number}'  # stop who it is, or set {setting} to another port")
-    return ok(subject, f"it is free for {owner}")
-
-
-def rpcbind(number: int = RPCBIND) -> Finding:
-    """Look for a portmapper, which is in nobody's way but NFSv3's with host networking."""
-    try:
-        _bind(number)
-    except PermissionError:
-        return note("rpcbind", f"port {number} cannot be tried without root; only NFSv3 with host networking needs it")
-    except OSError:
-        return note("rpcbind", f"it runs on this host (port {number}): in the way only of NFSv3 with host networking",
-                    "systemctl disable --now rpcbind.socket rpcbind.service  # only for that")
-    return ok("rpcbind", f"port {number} is free, should NFSv3 be served with host networking")
 
 
 def own_server(root: Path = ROOT) -> Finding:
@@ -100,11 +69,3 @@ def compose() -> Finding:
 
 def _has(options: Iterable[str], name: str) -> bool:
     return any(option.startswith(f"name={name}") for option in options)
-
-
-def _bind(number: int) -> None:
-    with socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET) as probe:
-        if probe.family == socket.AF_INET6:
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("", number))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy import sdk
-from deploy.preflight import command, host, kernel, sources
+from deploy.preflight import command, host, kernel, ports, sources
 from deploy.preflight.finding import Finding, Verdict, as_data, as_text, failed, note, ok, passes, unknown
 
 _INFO: dict[str, Any] = {"ServerVersion": "27.5", "KernelVersion": os.uname().release, "CgroupVersion": "2",
@@ -69,16 +69,43 @@ def test_security_modules(tmp_path: Path) -> None:
     assert "label=disable" in _failed(host.security_modules(tmp_path))[0].mend
 
 
-def test_ports() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        number = taken.getsockname()[1]
-        found = host.port(number, "NFS", ours=False)
-        assert found.verdict is Verdict.FAILED
-        assert f"sport = :{number}" in found.mend
-        assert host.port(number, "NFS", ours=True).verdict is Verdict.OK
-        assert host.rpcbind(number).verdict is Verdict.NOTE
-    assert host.port(number, "NFS", ours=False).verdict is Verdict.OK
-    assert host.rpcbind(number).verdict is Verdict.OK
+def test_ports_are_those_that_the_container_is_to_have() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as other:
+        other.bind(("127.0.0.2", 0))  # taken at another address than the one that is wanted
+        nfs, api = taken.getsockname()[1], other.getsockname()[1]
+        environment = {"HOLDFAST_NFS_BIND": str(nfs), "HOLDFAST_API_BIND": f"127.0.0.1:{api}"}
+        found = ports.look(environment, frozenset())
+        assert [finding.subject for finding in found] == [f"port {nfs}", f"port {api}"]
+        assert [finding.verdict for finding in found] == [Verdict.FAILED, Verdict.OK], found
+        assert f"sport = :{nfs}" in found[0].mend
+        assert "HOLDFAST_NFS_BIND" in found[0].mend
+        assert ports.look(environment, frozenset({nfs}))[0].verdict is Verdict.OK
+        assert ports.rpcbind(nfs).verdict is Verdict.NOTE
+    assert ports.look(environment, frozenset())[0].verdict is Verdict.OK
+    assert ports.rpcbind(nfs).verdict is Verdict.OK
+
+
+def test_ports_are_the_usual_ones_unless_something_else_is_said() -> None:
+    found = ports.look({"HOLDFAST_NFS_BIND": ""}, frozenset({2049, 8080}))
+    assert [(finding.subject, finding.verdict) for finding in found] == [
+        ("port 2049", Verdict.OK), ("port 8080", Verdict.OK)]
+
+
+@pytest.mark.parametrize("value", ["none", "0", "65536", "1.2.3.4:", "192.0.2.7:2049", "::1:2049", "999.0.0.1:1"])
+def test_a_port_that_nobody_can_listen_at(value: str) -> None:
+    found = ports.look({"HOLDFAST_NFS_BIND": value}, frozenset())[0]
+    assert found.verdict is Verdict.FAILED
+    assert found.subject == "HOLDFAST_NFS_BIND"
+    assert found.mend.startswith("export HOLDFAST_NFS_BIND=2049")
+
+
+def test_ports_that_the_appliance_has() -> None:
+    bindings = {"2049/tcp": [{"HostIp": "192.0.2.1", "HostPort": "12049"}], "8080/tcp": None}
+    inspected: dict[str, Any] = {"State": {"Running": True}, "HostConfig": {"NetworkMode": "holdfast_default"},
+                                 "NetworkSettings": {"Ports": bindings}, "Config": {"ExposedPorts": {"2049/tcp": {}}}}
+    assert sdk.ports_of(inspected) == {12049}
+    assert sdk.ports_of(inspected | {"HostConfig": {"NetworkMode": "host"}}) == {2049}
+    assert sdk.ports_of(inspected | {"State": {"Running": False}}) == frozenset()
 
 
 def test_a_server_of_the_host_s_own(tmp_path: Path) -> None:
