@@ -6,11 +6,13 @@
 #   make bench-upcalls                    requests that reach a worker, for what a program does
 #   make bench-local-changes              how soon local changes are seen
 #   make soak, make endurance              half an hour of random faults; twenty kills of the container
+#   make failover                         another machine takes over the disk of one that is destroyed
 #   make kills                            a thousand workers killed with files open
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run soak endurance kills bench-inodes bench-directory bench-upcalls bench-local-changes venv clean
+.PHONY: up down test image lock shell vm-run soak endurance failover kills bench-inodes bench-directory bench-upcalls \
+    bench-local-changes venv clean
 
 venv:
 	@deploy/bootstrap
@@ -41,6 +43,9 @@ soak:
 # The container killed twenty times in a row under load; `make test` does it three times.
 endurance: venv
 	@$(PYTHON) -m pytest tests/vm --require vm -m rounds --rounds $(or $(ROUNDS),20)
+
+failover: venv
+	@$(PYTHON) -m pytest tests/vm/failover.py --require vm
 
 kills: venv
 	@.venv/bin/pytest -q tests/fuse/test_passthrough.py -k killed --require fuse --kills 1000

@@ -36,13 +36,15 @@ class Forward:
 class Spec:
     """What a virtual machine consists of.
 
-    `drives` become /dev/vdb, /dev/vdc and so on, read-only. `files` becomes a read-only directory of the tag "files".
+    `drives` become /dev/vdb, /dev/vdc and so on, read-only; after them come those in `storage`, where what is written
+    stays, for another machine for instance. `files` becomes a read-only directory of the tag "files".
     With `keep_changes` what is written to the system disk stays there; otherwise it is gone with the machine.
     """
 
     system: SystemDisk
     forwards: tuple[Forward, ...] = ()
     drives: tuple[Path, ...] = ()
+    storage: tuple[Path, ...] = ()
     files: Path | None = None
     keep_changes: bool = False
     accelerator: str = field(default_factory=lambda: os.environ.get("HOLDFAST_VM_ACCELERATOR", "tcg,thread=multi"))
@@ -73,6 +75,8 @@ def qemu_argv(spec: Spec, home: Path) -> list[str]:
         argv.append("-snapshot")
     for drive in spec.drives:
         argv += ["-drive", f"if=virtio,format=raw,readonly=on,file={_escaped(drive)}"]
+    for drive in spec.storage:
+        argv += ["-drive", f"if=virtio,format=raw,snapshot=off,cache=writeback,file={_escaped(drive)}"]
     if spec.files is not None:
         argv += ["-virtfs", f"local,path={_escaped(spec.files)},mount_tag=files,security_model=none,readonly=on"]
     return argv
