@@ -7,8 +7,9 @@ descriptor is kept until it does not. To ask costs one notification to drop the 
 answers with ENOENT for an unknown one; FORGET needs no counting for that, and a lost one does no harm.
 
 No death loses a descriptor: the queue is a socket that belongs to whoever started the pool process, a descriptor is
-taken out of it only after it has been decided on, and those that are kept are given to that owner as well. If he takes
-nothing for long they are taken out all the same, since workers wait when the queue is full, and given to him later.
+taken out of it only after it has been decided on, and those that are kept are given to that owner as well. What he
+does not take goes to the end of the queue and is decided on again. Only if he takes nothing for long and the queue is
+full, something is taken out all the same, since workers wait for room in it, and is given to him later.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ _MESSAGE = struct.Struct("=Qd")  # node id, time of time.monotonic
 _DESCRIPTOR = struct.Struct("=i")
 _FIRST_CHECK = 0.05  # seconds; doubled after each check that finds the inode still in use
 _LAST_CHECK = 5.0
+_AGAIN = 0.2  # seconds until the owner is asked again to take what is in the queue
 _NEVER_REMOVED = 30.0  # seconds after which an inode that still has a name was evidently not removed
-_NOT_TAKEN = 30.0  # seconds in the queue after which the owner is not waited for
+_NOT_TAKEN = 30.0  # seconds in a full queue after which the owner is not waited for
 _QUEUE_BYTES = 4 << 20  # some thousand removals
 _SO_SNDBUFFORCE = 32
 
@@ -63,18 +65,22 @@ class Keeper:
     def __init__(
         self,
         queue: socket.socket,
+        sender: socket.socket,
         connection: int,
         close: Callable[[int], None],
         on_keep: Callable[[int, int], bool],
         on_release: Callable[[int], None],
     ) -> None:
-        """`on_keep` is given node id and descriptor of what is kept from now on, `on_release` the node id after.
+        """`queue` is where the keeper takes from, `sender` its other end.
+
+        `on_keep` is given node id and descriptor of what is kept from now on, `on_release` the node id after.
 
         If `on_keep` returns False, since there was no room to pass the descriptor on, it is asked again a moment later.
 
         `close` closes a descriptor that may be the last of an unlinked inode, without waiting.
         """
         self._queue = queue
+        self._sender = sender
         self._connection = connection
         self._close = close
         self._on_keep = on_keep
@@ -146,6 +152,10 @@ class Keeper:
         in_use = os.stat(descriptor).st_nlink > 0 or self._known_to_kernel(node)
         if in_use:
             told = self._on_keep(node, descriptor)
+            if not told and self._queue_again(node, descriptor, now):
+                self._close(self._receive(0)[1])
+                os.close(descriptor)
+                return False
             if not told and now < removed_at + _NOT_TAKEN:
                 self._queue_due = now + _FIRST_CHECK
                 os.close(descriptor)
@@ -157,6 +167,18 @@ class Keeper:
         # Only now: until here a new pool process would have found it in the queue.
         self._close(self._receive(0)[1])
         return not in_use
+
+    def _queue_again(self, node: int, descriptor: int, now: float) -> bool:
+        """Put a descriptor at the end of the queue; tell whether there was room."""
+        try:
+            self._sender.sendmsg(
+                [_MESSAGE.pack(node, now + _AGAIN)],
+                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))],
+                socket.MSG_DONTWAIT,
+            )
+        except OSError:  # none, or too many descriptors on their way (ETOOMANYREFS)
+            return False
+        return True
 
     def _receive(self, flags: int) -> tuple[bytes, int]:
         """Receive one message with its descriptor; socket.recv_fds would not pass the flags on."""

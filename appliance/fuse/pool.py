@@ -7,7 +7,6 @@ pool process begins with the same recovery that follows a worker's death.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
@@ -16,7 +15,6 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
 from typing import Never
 
 from appliance.backoff import Backoff
@@ -25,7 +23,8 @@ from appliance.fuse.closer import Closer
 from appliance.fuse.crew import Crew
 from appliance.fuse.drain import drain
 from appliance.fuse.keeper import Keeper
-from appliance.fuse.pool_config import MAX_ORDER, MAX_ORDER_DESCRIPTORS, PoolConfig
+from appliance.fuse.owner import STOP, Owner
+from appliance.fuse.pool_config import PoolConfig
 from appliance.fuse.requests import Reader
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 from appliance.fuse.watcher import Watched, Watcher
@@ -46,13 +45,14 @@ class Pool:
         self._config = config
         self._pid = os.getpid()
         self._board = Scoreboard(config.scoreboard)
-        self._control = socket.socket(fileno=config.control)
-        self._control.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._owner = Owner(config.control, self._selector)
         self._queue = socket.socket(fileno=config.queue_sender)
         self._closer = Closer()
         receiver = socket.socket(fileno=config.queue_receiver)
-        self._keeper = Keeper(receiver, config.connection, self._closer.close, self._inode_kept, self._inode_released)
-        self._selector = selectors.DefaultSelector()
+        self._keeper = Keeper(
+            *(receiver, self._queue, config.connection, self._closer.close, self._owner.give, self._inode_released)
+        )
         self._crew = Crew(config.options, self._board, self._selector, self._serve)
         self._reader = Reader(config.connection)
         self._files = passthrough.registry(self._board, config.connection)
@@ -64,7 +64,6 @@ class Pool:
         self._stopping = False
         self._disconnected = False
         self._resend_due = False
-        self._untold: deque[bytes] = deque()
         self._unasked: dict[int, recovery.Death] = {}  # slots of those whom nobody here has ended since a recovery
         self._refill_at: float | None = None
         self._next_poke = time.monotonic() + _POKE_SECONDS
@@ -75,7 +74,6 @@ class Pool:
 
     def run(self) -> None:
         """Serve until told to stop, or until the connection ends."""
-        self._selector.register(self._control, selectors.EVENT_READ)
         os.set_blocking(self._config.connection, True)  # a pool process before this one may have died while reading
         self._take_orders()  # what a pool process before this one kept
         self._crew.adopt()
@@ -100,9 +98,9 @@ class Pool:
     # Events
 
     def _handle(self, key: selectors.SelectorKey) -> None:
-        if key.fileobj is self._control:
+        if key.fileobj is self._owner:
             self._take_orders()
-            self._tell_rest()
+            self._owner.tell_rest()
         elif key.fileobj is self._keeper:
             self._keeper.queue_filled()
         elif key.fileobj is self._watcher:
@@ -113,20 +111,14 @@ class Pool:
             self._worker_ended(key.data)
 
     def _take_orders(self) -> None:
-        while not self._stopping:
-            try:
-                order, descriptors, _, _ = socket.recv_fds(self._control, MAX_ORDER, MAX_ORDER_DESCRIPTORS)
-            except BlockingIOError:
-                return
-            except ConnectionResetError:
-                order = b""  # its end, with something left that it had not read
+        for order, descriptors in self._owner.orders():
             match order.split():
                 case [b"status"]:
                     self._tell(self._status())
                 case [b"keep", *nodes]:
                     for node, descriptor in zip(nodes, descriptors, strict=True):
                         self._keeper.keep(int(node), descriptor)
-                case [b"stop"] | []:  # nothing: whoever started this process is gone
+                case [word] if word == STOP:
                     self._stopping = True
 
     def _status(self) -> pool_events.PoolStatus:
@@ -149,36 +141,13 @@ class Pool:
         """While waiting for workers: see that none of them waits for room in the queue."""
         self._keeper.queue_filled()
         self._keeper.check()
-        self._tell_rest()
-
-    def _inode_kept(self, node: int, descriptor: int) -> bool:
-        self._tell_rest()
-        if self._untold:
-            return False
-        try:
-            socket.send_fds(self._control, [pool_events.encode(pool_events.InodeKept(node))], [descriptor])
-        except (BrokenPipeError, ConnectionResetError):
-            return True  # there is nobody to keep it
-        except OSError:
-            return False  # no room, or too many descriptors on their way (ETOOMANYREFS)
-        return True
+        self._owner.tell_rest()
 
     def _inode_released(self, node: int) -> None:
         self._tell(pool_events.InodeReleased(node))
 
     def _tell(self, event: pool_events.PoolEvent) -> None:
-        self._untold.append(pool_events.encode(event))
-        self._tell_rest()
-
-    def _tell_rest(self) -> None:
-        """Tell what there is to tell, in order, as far as there is room; the selector says when there is more."""
-        with contextlib.suppress(BlockingIOError):
-            while self._untold:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is there any more
-                    self._control.send(self._untold[0])
-                self._untold.popleft()
-        awaited = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._untold else 0)
-        self._selector.modify(self._control, awaited)
+        self._owner.tell(event)
 
     def _timeout(self) -> float:
         due = [self._next_poke, self._next_look]
@@ -302,7 +271,7 @@ class Pool:
     def _serve(self, slot: Slot) -> Never:
         """Be a worker, in a process just forked."""
         options = self._config.options
-        self._control.close()
+        self._owner.abandon()
         self._closer.abandon()
         self._keeper.abandon()
         if self._watcher:

@@ -1,9 +1,11 @@
 """The keeper, without a kernel: nothing leaves the queue before it is safe elsewhere."""
 
+import contextlib
+import itertools
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,11 +34,11 @@ def connection() -> Iterator[int]:
 class Owner:
     """Whom the keeper tells, who may be behind."""
 
-    def __init__(self, queue: socket.socket, connection: int, *, takes: bool) -> None:
+    def __init__(self, queue: tuple[socket.socket, socket.socket], connection: int, *, takes: bool) -> None:
         self.takes = takes
         self.asked = 0
         self.kept: list[int] = []
-        self.keeper = Keeper(queue, connection, os.close, self._keep, self.kept.remove)
+        self.keeper = Keeper(*queue, connection, os.close, self._keep, self.kept.remove)
 
     def _keep(self, node: int, descriptor: int) -> bool:
         os.stat(descriptor)
@@ -47,48 +49,62 @@ class Owner:
 
     def wait(self, asked: int) -> None:
         """Have the keeper look until it has asked so often."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while self.asked < asked:
-            assert time.monotonic() < deadline, "the keeper did not look at its queue"
-            self.keeper.queue_filled()
-            self.keeper.check()
-            time.sleep(0.01)
+        _look_until(self.keeper, lambda: self.asked >= asked)
 
 
-def _unlink(queue: socket.socket, path: Path) -> None:
+def _look_until(keeper: Keeper, done: Callable[[], object]) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not done():
+        assert time.monotonic() < deadline, "the keeper did not look at its queue"
+        keeper.queue_filled()
+        keeper.check()
+        time.sleep(0.01)
+
+
+def _unlink(queue: socket.socket, path: Path, node: int = _NODE) -> None:
     with path.open("w") as file:
         path.unlink()
-        hand_over(queue, _NODE, file.fileno())
+        hand_over(queue, node, file.fileno())
 
 
-def test_what_its_owner_has_no_room_for_stays_in_the_queue(
+def test_what_its_owner_has_no_room_for_stays_in_the_queue_however_long(
     queue: tuple[socket.socket, socket.socket], connection: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.fuse.keeper._NOT_TAKEN", float("inf"))
-    receiver, sender = queue
-    _unlink(sender, tmp_path / "file")
-    first = Owner(receiver, connection, takes=False)
-    first.wait(2)
+    monkeypatch.setattr("appliance.fuse.keeper._NOT_TAKEN", 0.0)
+    _unlink(queue[1], tmp_path / "file")
+    first = Owner(queue, connection, takes=False)
+    first.wait(3)
     assert len(first.keeper) == 0
-    second = Owner(receiver, connection, takes=True)  # the pool process has died, this is the next one's
+    second = Owner(queue, connection, takes=True)  # the pool process has died, this is the next one's
     second.wait(1)
     assert (second.kept, len(second.keeper)) == ([_NODE], 1)
 
 
-def test_what_an_owner_did_not_take_for_long_is_kept_and_he_is_told_later(
+def test_others_in_the_queue_do_not_wait_for_what_is_not_taken(
+    queue: tuple[socket.socket, socket.socket], connection: int, tmp_path: Path
+) -> None:
+    keeper = Keeper(*queue, connection, os.close, lambda node, _: node != _NODE, lambda _: None)
+    _unlink(queue[1], tmp_path / "first")
+    _unlink(queue[1], tmp_path / "second", _NODE + 1)
+    _look_until(keeper, lambda: len(keeper))
+    assert len(keeper) == 1
+
+
+def test_from_a_full_queue_it_is_taken_after_long_and_its_owner_is_told_later(
     queue: tuple[socket.socket, socket.socket], connection: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("appliance.fuse.keeper._NOT_TAKEN", 0.0)
-    receiver, sender = queue
-    _unlink(sender, tmp_path / "file")
-    owner = Owner(receiver, connection, takes=False)
-    owner.wait(1)
-    assert len(owner.keeper) == 1
-    with pytest.raises(BlockingIOError):
-        receiver.recv(1)
+    monkeypatch.setattr("appliance.fuse.keeper._AGAIN", 1e9)
+    _, sender = queue
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    sender.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        for node in itertools.count(_NODE):
+            _unlink(sender, tmp_path / "file", node)
+    owner = Owner(queue, connection, takes=False)
+    _look_until(owner.keeper, lambda: len(owner.keeper))
     owner.takes = True
-    owner.wait(2)
-    assert owner.kept == [_NODE]
+    _look_until(owner.keeper, lambda: _NODE in owner.kept)
     asked = owner.asked
     owner.keeper.abandon()
     assert (len(owner.keeper), owner.asked) == (0, asked)
