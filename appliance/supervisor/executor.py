@@ -14,6 +14,7 @@ from appliance.backoff import Backoff
 from appliance.errors import CommandError, HoldfastError, SourceError
 from appliance.fuse.connection import FILESYSTEM_TYPE
 from appliance.fuse.pool_config import PoolOptions
+from appliance.fuse.pool_events import RequestRefused
 from appliance.fuse.source_id import SourceId
 from appliance.handles import HandleHealth
 from appliance.logs import facts
@@ -73,6 +74,8 @@ class Executor:
         """Shares that are about to be unmounted: who looks at them now would find nothing and take it for a fault."""
         self.letting_go: Callable[[str], Awaitable[None]] = _nobody_cares
         """Called with a share's name before it is unmounted."""
+        self.refused: Callable[[str, RequestRefused], None] = lambda _share, _request: None
+        """Called with a share's name and what was answered with EIO because workers died at it."""
         self._settings = settings
         self._server = server
         self._data_path = data_path
@@ -220,7 +223,7 @@ class Executor:
             durable=True,
             passthrough=settings.passthrough,
         )
-        return ServedShare(wanted, options, self._lost)
+        return ServedShare(wanted, options, self._lost, lambda request: self.refused(wanted.name, request))
 
     async def _open(self, wanted: Wanted) -> None:
         share = self._share(wanted)

@@ -25,6 +25,7 @@ from appliance.supervisor.health import Health
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.numbers import Numbers
 from appliance.supervisor.reconciler import Reconciler
+from appliance.supervisor.refused import recorder
 from appliance.supervisor.requests import Requests
 from appliance.supervisor.server_requests import ServerRequests
 from appliance.supervisor.sessions import Sessions
@@ -81,6 +82,7 @@ def put_together(ground: Ground) -> Parts:
     checks = HandleChecks(settings, store, results, events, executor, modes)
     canaries = Canaries(settings, store, results, events, executor)
     executor.letting_go = _let_go(canaries, checks)
+    executor.refused = recorder(events)
 
     sessions = Sessions(settings, store, executor, nfs_side.server)
     server = ServerRequests(ground.environment, settings, store, changes, reconciler)

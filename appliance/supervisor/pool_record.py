@@ -49,8 +49,13 @@ class PoolFigures:
 class PoolRecord:
     """The state of a share's workers. All methods belong to the event loop, but for those of the table."""
 
-    def __init__(self, name: str, table: Path | None, lost: Callable[[], None]) -> None:
-        """`table` is the share's table of handles, None without one; `lost` is called when the mount has gone."""
+    def __init__(
+        self, name: str, table: Path | None, lost: Callable[[], None], refused: Callable[[RequestRefused], None]
+    ) -> None:
+        """`table` is the share's table of handles, None without one; `lost` is called when the mount has gone.
+
+        `refused` is called with each request that was answered with EIO because workers died at it.
+        """
         self.ready = asyncio.Event()
         """Set while the share's workers serve, or have served and are being replaced."""
         self.polled = asyncio.Event()
@@ -60,6 +65,7 @@ class PoolRecord:
         self._name = name
         self._table = table
         self._lost = lost
+        self._on_refused = refused
         self._workers: tuple[WorkerView, ...] = ()
         self._data_path: DataPathView | None = None
         self._caching: CachingView | None = None
@@ -118,6 +124,7 @@ class PoolRecord:
                 self._refused += 1
                 where = f"{node:#x}"
                 _LOG.error("a request was refused with EIO", share=name, operation=operation, node=where, deaths=deaths)
+                self._on_refused(event)
             case StorageSlow(operation, node, seconds):
                 self._slow, self._slow_since = event, time.monotonic() - seconds
                 _LOG.warning("storage slow", share=name, operation=operation, node=f"{node:#x}", seconds=round(seconds))

@@ -20,6 +20,7 @@ from appliance.fuse.caching import cached
 from appliance.fuse.codecs.choice import Kind
 from appliance.fuse.meter import Totals
 from appliance.fuse.pool_config import PoolOptions
+from appliance.fuse.pool_events import RequestRefused
 from appliance.logs import facts
 from appliance.supervisor.datapath import DataPath, Mounted, Pool
 from appliance.supervisor.plan import Wanted
@@ -35,12 +36,21 @@ _BUSY_POLL_SECONDS = 0.1
 class ServedShare:
     """A mounted share and its pool. All methods belong to the event loop."""
 
-    def __init__(self, wanted: Wanted, options: PoolOptions, lost: Callable[[], None]) -> None:
-        """`lost` is called when the mount has gone without our doing; `options` are for any number of workers."""
+    def __init__(
+        self,
+        wanted: Wanted,
+        options: PoolOptions,
+        lost: Callable[[], None],
+        refused: Callable[[RequestRefused], None],
+    ) -> None:
+        """`options` are for any number of workers; `lost` is called when the mount has gone without our doing.
+
+        `refused` is called with each request that was answered with EIO because workers died at it.
+        """
         self.wanted = wanted
         self._options = options
         table = Path(options.table) if wanted.identity.codec.kind is Kind.TABLE else None
-        self._record = PoolRecord(wanted.name, table, lost)
+        self._record = PoolRecord(wanted.name, table, lost, refused)
         self._mounted: Mounted | None = None
         self._pool: Pool | None = None
         self._reader = -1

@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from appliance.backoff import Backoff
+from appliance.database import Database
 from appliance.errors import MountError, SourceError
+from appliance.events import Events
 from appliance.fuse.caching import Caching
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.codecs.table import TableCodec
@@ -28,14 +31,17 @@ from appliance.fuse.pool_events import (
     WorkerDied,
 )
 from appliance.linux.handles import NativeHandle
-from appliance.store import Fsid, Identity
+from appliance.store import Fsid, Identity, Store
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.numbers import data_numbers
 from appliance.supervisor.plan import Wanted
+from appliance.supervisor.refused import recorder
 from appliance.supervisor.served import ServedShare
 from tests.support.played import FakePath
 
 WANTED = Wanted("a", "/srv/a", Identity(Fsid(UUID(int=1)), CodecChoice(Kind.INO32), bytes(32)), workers=2, path="/a")
+
+_NOBODY: tuple[Callable[[], None], Callable[[RequestRefused], None]] = (lambda: None, lambda _: None)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -47,6 +53,7 @@ async def until(condition: Callable[[], object]) -> None:
 def serving(
     act: Callable[[ServedShare, FakePath], Awaitable[None]],
     lost: Callable[[], None] = lambda: None,
+    refused: Callable[[RequestRefused], None] = lambda _: None,
     wanted: Wanted = WANTED,
     table: str = "",
     patience: float = 60,
@@ -56,7 +63,7 @@ def serving(
     checked: DataPath = path
 
     async def body() -> None:
-        share = ServedShare(wanted, PoolOptions(table=table), lost)
+        share = ServedShare(wanted, PoolOptions(table=table), lost, refused)
         await share.open(checked, Path("/exports/a"), 5)
         try:
             await act(share, path)
@@ -132,12 +139,19 @@ def test_slow_storage_is_told_with_the_operation_until_it_is_over() -> None:
     serving(act)
 
 
-def test_refused_requests_are_counted() -> None:
+def test_refused_requests_are_counted_and_recorded_with_operation_and_node(tmp_path: Path) -> None:
+    Store(tmp_path / "db").close()
+    events = Events(Database(tmp_path / "db"))
+
     async def act(share: ServedShare, path: FakePath) -> None:
-        path.pools[0].tell(RequestRefused("mkdir", 1, 3))
+        path.pools[0].tell(RequestRefused("mkdir", 0x2A, 3))
         assert (await share.state()).refused_requests == 1
 
-    serving(act)
+    serving(act, refused=partial(recorder(events), "a"))
+    (event,) = events.newest()
+    assert (event.kind, event.share) == ("request-refused", "a")
+    assert event.message == "mkdir of node 0x2a was answered with EIO: 3 workers died at it"
+    assert event.data == {"operation": "mkdir", "node": "0x2a", "deaths": 3}
 
 
 def test_a_pool_process_that_dies_is_started_again_on_the_same_mount() -> None:
@@ -237,7 +251,7 @@ def test_a_source_that_is_missing_leaves_nothing() -> None:
     path = FakePath()
     path.missing = {Path("/srv/a")}
     with pytest.raises(SourceError):
-        asyncio.run(ServedShare(WANTED, PoolOptions(), lambda: None).open(path, Path("/exports/a"), 5))
+        asyncio.run(ServedShare(WANTED, PoolOptions(), *_NOBODY).open(path, Path("/exports/a"), 5))
     assert path.log == []
 
 
@@ -245,7 +259,7 @@ def test_workers_that_never_serve_leave_nothing() -> None:
     path = FakePath()
     path.ready = False
     with pytest.raises(MountError, match="do not serve within"):
-        asyncio.run(ServedShare(WANTED, PoolOptions(), lambda: None).open(path, Path("/exports/a"), 0.1))
+        asyncio.run(ServedShare(WANTED, PoolOptions(), *_NOBODY).open(path, Path("/exports/a"), 0.1))
     assert path.log == ["mount", "unmount", "close"]
     assert path.pools[0].closed
 
@@ -256,7 +270,7 @@ def test_a_cancelled_start_leaves_nothing() -> None:
 
     async def body() -> None:
         opening = asyncio.create_task(
-            ServedShare(WANTED, PoolOptions(), lambda: None).open(path, Path("/exports/a"), 60)
+            ServedShare(WANTED, PoolOptions(), *_NOBODY).open(path, Path("/exports/a"), 60)
         )
         await until(lambda: path.pools)
         opening.cancel()
