@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import HoldfastError
-from deploy import checks, clean, down, locks, remove, state, status, up, vmrun
+from deploy import checks, clean, down, engine, locks, remove, state, status, up, vmrun
 from deploy.cache import Cache
 from deploy.console import say
 from deploy.debian import install, require_root_on_debian
@@ -31,6 +31,11 @@ def _image(_: argparse.Namespace) -> int:
     install(PACKAGES)
     archive = image(Cache(cache_root())).archive
     say(f"The image is in {archive}, for `docker load`: {archive.stat().st_size / 1e6:.0f} MB")
+    return 0
+
+
+def _build(_: argparse.Namespace) -> int:
+    engine.build_image()
     return 0
 
 
@@ -86,6 +91,7 @@ class Command:
 COMMANDS = {
     "preflight": Command("tell whether this host can run the appliance, and what mends it if not",
                          lambda given: preflight(given.sources, machine=given.json), _preflight_arguments),
+    "build": Command("have the Docker engine build the image, unless it has it of these sources", _build),
     "up": Command("bring the appliance up, here or in a virtual machine, and try it", lambda _: up.up()),
     "status": Command("tell how the appliance is: container, health, shares, clients", lambda _: status.status()),
     "logs": Command("print the appliance's log",

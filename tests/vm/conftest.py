@@ -20,16 +20,20 @@ class Client:
 
     channel: Channel
 
-    def run(self, script: str, timeout: float = 600) -> str:
-        """Run a script, which must end with status 0 within so many seconds, and return what it printed."""
-        result = self.channel.run(f"#!/bin/bash\nset -euo pipefail\n{PRELUDE}\n{script}", timeout)
+    def run(self, script: str, timeout: float = 600, *, mounted: bool = True) -> str:
+        """Run a script, which must end with status 0 within so many seconds, and return what it printed.
+
+        It is not begun if the share is not mounted, unless told so: all else would follow from that.
+        """
+        check = MOUNTED if mounted else ""
+        result = self.channel.run(f"#!/bin/bash\nset -euo pipefail\n{check}{PRELUDE}\n{script}", timeout)
         assert result.status == 0, f"status {result.status}:\n{result.stdout}"
         return result.stdout
 
 
+MOUNTED = "findmnt --types nfs4 /mnt/share > /dev/null || { echo 'the share is not mounted'; exit 1; }\n"
 # What the scripts have in common. `api METHOD PATH [JSON]` fails on any status that is not 2xx.
 PRELUDE = """
-findmnt --types nfs4 /mnt/share > /dev/null || { echo 'the share is not mounted'; exit 1; }
 compose() { HOLDFAST_API_BIND=${HOLDFAST_URL#http://} docker compose --file /root/holdfast/compose.yaml "$@"; }
 container() { compose ps --all --quiet holdfast; }
 api() {
