@@ -22,6 +22,7 @@ _SECBIT_NO_SETUID_FIXUP = 1 << 2
 
 _CAPABILITY_VERSION_3 = 0x20080522
 _THIS_PROCESS = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+_INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of linux/proc_ns.h
 _SETS = struct.Struct("=6I")  # effective, permitted, inheritable: the low halves, then the high ones
 
 CAP_CHOWN = 0
@@ -55,6 +56,11 @@ def set_name(name: str) -> None:
 def adopt_orphans() -> None:
     """Become the parent of the descendants of this process whose parent ends, as process 1 is anyway."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def in_pid_namespace() -> bool:
+    """Whether there is a process 1 of a container, with which the kernel kills all others of it."""
+    return os.readlink("/proc/self/ns/pid") != _INITIAL_PID_NAMESPACE
 
 
 def allow_descriptors() -> None:

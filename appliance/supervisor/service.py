@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from appliance.database import Database
+from appliance.linux import process
 from appliance.logs import facts
 from appliance.server_settings import effective
 from appliance.settings import Settings
@@ -32,6 +33,9 @@ _LOG = facts(__name__)
 
 async def supervise(settings: Settings, first: FirstProcess) -> None:
     """Run the appliance until one of STOP_SIGNALS. Raises HoldfastError if it cannot be started."""
+    if first.pid != 1 and process.in_pid_namespace():
+        _LOG.warning("another program is process 1, so a kill of the container is an error to clients and no pause",
+                     hint="start it without init: true (--init): the appliance reaps and passes signals on by itself")
     serving = asyncio.create_task(serve(settings, first), name="appliance")
     loop = asyncio.get_running_loop()
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from deploy import image
 from deploy.archive import layers, without_layers
 from deploy.image import pip_settings
+from deploy.paths import CHECKOUT
 
 LISTED = """:env:.disable-pip-version-check='1'
 global.cert='/etc/ssl/certs/ca-certificates.crt'
@@ -45,3 +47,14 @@ def test_an_archive_without_known_layers_keeps_all_else(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "less.tar") as less:
         contents = {member.name: member_file.read() for member in less if (member_file := less.extractfile(member))}
     assert contents == {name: content for name, content in files.items() if name != "old.tar"}
+
+
+def test_the_image_is_of_any_architecture_by_construction() -> None:
+    """Nothing that goes into it names one, and the numbers of system calls are those that all architectures share."""
+    files = [path for name in image.CONTEXT for path in sorted((CHECKOUT / name).rglob("*")) or [CHECKOUT / name]]
+    texts = {path: path.read_text() for path in files if path.is_file() and path.suffix in ("", ".py", ".pyx", ".toml")}
+    assert CHECKOUT / "Dockerfile" in texts
+    assert not [path for path, text in texts.items() if re.search(r"x86_64|amd64|arm64|aarch64", text)]
+    numbers = [int(each) for text in texts.values() for each in re.findall(r"^_SYS_\w+ = (\d+)", text, re.MULTILINE)]
+    assert numbers
+    assert min(numbers) >= 424  # from there on Linux has one table for all

@@ -119,6 +119,7 @@ def _up_builds_once_and_can_be_repeated(host: Host) -> None:
     assert re.search(r"clients +[1-9]", said), said
     assert "status ended with 0" in said
     assert "share=demo" in said, said
+    assert "another program is process 1" in said, said
 
 
 def _another_process_1_reaps_and_passes_signals_on(host: Host) -> None:
