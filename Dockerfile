@@ -4,7 +4,7 @@
 FROM debian:trixie-slim AS system
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-        libfuse3-4 nfs-kernel-server nfs-common python3 rpcbind \
+        ktls-utils libfuse3-4 libnss-extrausers nfs-kernel-server nfs-common python3 rpcbind \
     && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
         /var/cache/debconf/*-old /var/lib/dpkg/*-old \
     # Python's tests of itself, and its manual.
@@ -45,9 +45,13 @@ LABEL org.opencontainers.image.title="Holdfast" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.base.name="docker.io/library/debian:trixie-slim"
 # Where the appliance mounts and writes; the root filesystem itself may be read-only. Netgroups are read from a file, which
-# may lie beside shares.yaml: Debian would ask NIS, and the client for that is not here.
+# may lie beside shares.yaml: Debian would ask NIS, and the client for that is not here. So may be the accounts that
+# Kerberos' principals stand for: passwd and group. idmapd.conf the appliance writes.
 RUN mkdir -p /exports /etc/exports.d /etc/nfs.conf.d \
     && ln -s /etc/holdfast/netgroup /etc/netgroup \
+    && ln -sf /run/holdfast/idmapd.conf /etc/idmapd.conf \
+    && rm -rf /var/lib/extrausers && ln -s /etc/holdfast /var/lib/extrausers \
+    && sed -i -E 's/^((passwd|group):.*)$/\1 extrausers/' /etc/nsswitch.conf \
     && sed -i '/^netgroup:/d' /etc/nsswitch.conf && echo 'netgroup:       files' >> /etc/nsswitch.conf
 VOLUME /var/lib/holdfast
 EXPOSE 2049 8080

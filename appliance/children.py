@@ -36,7 +36,12 @@ class Succeeds:
     argv: tuple[str, ...]
 
 
-Ready = HoldsOpen | Accepts | Answers | Succeeds
+@dataclass(frozen=True)
+class AsksKernel:
+    """Ready once the process has a socket of generic netlink, by which the kernel can ask it something."""
+
+
+Ready = HoldsOpen | Accepts | Answers | Succeeds | AsksKernel
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class ChildSpec:
     ready: Ready
     user: str | None = None
     """Run it as this user and the group of the same name, without any other group or any capability; None: as root."""
+    capabilities: tuple[str, ...] | None = None
+    """Of root's capabilities it and what it runs have these at most, in setpriv(1)'s words; None: all of ours."""
     pass_fds: tuple[int, ...] = ()
     """Descriptors that it inherits under their own numbers."""
     environment: tuple[tuple[str, str], ...] = ()

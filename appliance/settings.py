@@ -131,6 +131,27 @@ class Settings(BaseSettings):
     )
     mountd_port: Port = Field(default=20048, description="Port of rpc.mountd, which only NFSv3 clients talk to.")
     statd_port: Port = Field(default=32765, description="Port of rpc.statd, which only NFSv3 clients talk to.")
+    nfs_krb5_keytab: AbsolutePath = Field(
+        default=Path("/etc/holdfast/krb5.keytab"),
+        description="Key table with the key of nfs/HOST, readable by root only. If it is there at the start, "
+        "rpc.svcgssd runs, and shares may ask for Kerberos.",
+    )
+    nfs_krb5_conf: AbsolutePath = Field(
+        default=Path("/etc/holdfast/krb5.conf"), description="krb5.conf(5) of the realm, for rpc.svcgssd."
+    )
+    nfs_tls_certificate: AbsolutePath = Field(
+        default=Path("/etc/holdfast/nfs-tls.crt"),
+        description="PEM file with the NFS server's certificate and its chain. If it, its key and `nfs_tls_ca` "
+        "are there at the start, tlshd runs, and shares may ask for TLS.",
+    )
+    nfs_tls_key: AbsolutePath = Field(
+        default=Path("/etc/holdfast/nfs-tls.key"),
+        description="PEM file with the key of that certificate; root's, readable by nobody else.",
+    )
+    nfs_tls_ca: AbsolutePath = Field(
+        default=Path("/etc/holdfast/nfs-tls-ca.crt"),
+        description="PEM file with the authorities that are trusted for clients' certificates, which `mtls` asks for.",
+    )
     api_address: IPv4Address | IPv6Address = Field(
         default=IPv6Address("::"),
         description="Address the REST API listens on; `::` is every IPv4 and IPv6 address.",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from appliance.errors import CommandError
 from appliance.logs import facts
-from appliance.nfs import counters, daemons, null_call
+from appliance.nfs import counters, daemons, null_call, protectors
 from appliance.nfs.clients import Info, State, parse_rmtab
 from appliance.nfs.commands import complete, failure, run
 from appliance.nfs.exports import parse_etab, resolved
@@ -57,6 +57,8 @@ class NfsServer:
         for name in ("etab", "rmtab"):  # nfs-utils complains where it finds none
             (state / name).touch()
         _write(self._settings.nfs_conf_file, daemons.conf(self._settings))
+        _write(protectors.idmapd_conf_file(self._settings), protectors.idmapd_conf(self._settings))
+        _write(protectors.tlshd_conf_file(self._settings), protectors.tlshd_conf(self._settings))
 
     async def threads(self) -> int:
         """Return the number of running server threads."""

@@ -9,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from appliance.children import Accepts, Answers, ChildSpec, HoldsOpen, Ready, Succeeds
+from appliance.children import Accepts, Answers, AsksKernel, ChildSpec, HoldsOpen, Ready, Succeeds
 from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.nfs.commands import ENVIRONMENT, run
+from appliance.nfs.netlink import has_generic
 from appliance.nfs.nfsd_files import holds_open
 
 _LOG = facts(__name__)
@@ -35,7 +36,7 @@ class Child:
         pipe = None if spec.own_log else asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
-                *_argv(spec),
+                *child_argv(spec),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=pipe,
                 stderr=asyncio.subprocess.STDOUT if pipe else None,
@@ -89,9 +90,13 @@ class Child:
         return f"ended with status {status}"
 
 
-def _argv(spec: ChildSpec) -> tuple[str, ...]:
-    if spec.user is None:
+def child_argv(spec: ChildSpec) -> tuple[str, ...]:
+    """Return the command that starts a child with no more rights than its spec says."""
+    if spec.user is None and spec.capabilities is None:
         return spec.argv
+    if spec.user is None:
+        kept = "".join(f",+{name}" for name in spec.capabilities or ())
+        return ("setpriv", "--inh-caps=-all", f"--bounding-set=-all{kept}", "--no-new-privs", "--", *spec.argv)
     # To be another user ends a process's capabilities; without the bounding set no program that it runs gets any back.
     return (
         "setpriv",
@@ -122,6 +127,8 @@ async def _is_ready(condition: Ready, pid: int) -> bool:
                     status = await _get(place, path)
                 return status.split()[1:2] == [b"200"]
             return False
+        case AsksKernel():
+            return has_generic(pid)
         case Succeeds(argv):
             with contextlib.suppress(CommandError):
                 await run(argv, quiet=True)

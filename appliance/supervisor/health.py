@@ -95,7 +95,11 @@ class Health:
         in_force = await self._executor.in_force(enabled)
         states = await asyncio.gather(*(self._share(record, record.share.name in in_force) for record in enabled))
         waiting = of_settings(await in_thread(self._restart_needed))
-        return [*self._of_server(problems), *waiting, *(one for found in states for one in found)]
+        unprotected = [
+            Seen(code, "critical", None, f"{problem}; shares ask for it, and their clients are refused", hint)
+            for code, problem, hint in await self._nfs_side.unprotected([record.share for record in enabled])
+        ]
+        return [*self._of_server(problems), *unprotected, *waiting, *(one for found in states for one in found)]
 
     def _of_server(self, problems: Collection[str]) -> list[Seen]:
         hint = "the log has its output; docker compose restart helps if it does not come back"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from appliance.errors import CommandError
 from appliance.logs import facts
+from appliance.model import Share
+from appliance.nfs import protection
 from appliance.nfs.daemons import daemons
+from appliance.nfs.protectors import protectors
 from appliance.nfs.server import NfsServer
 from appliance.settings import Settings
 from appliance.supervisor import kernel_mounts
@@ -25,6 +29,7 @@ class NfsSide:
         self._settings = settings
         self._first = first
         self._guards: list[Guard] = []
+        self._protectors: list[Guard] = []
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
@@ -45,6 +50,12 @@ class NfsSide:
                 stack.push_async_callback(guard.stop)
                 await guard.start(patient=self._first.again)
                 self._guards.append(guard)
+            for spec in await in_thread(lambda: protectors(self._settings)):
+                guard = Guard(spec, self._settings.ready_timeout)
+                stack.push_async_callback(guard.stop)
+                # Without them the shares that need none of them are served all the same.
+                await guard.start(patient=True)
+                self._protectors.append(guard)
             self._stack = stack.pop_all()
 
     async def stop(self) -> None:
@@ -53,7 +64,17 @@ class NfsSide:
 
     def restarts(self) -> dict[str, int]:
         """Return how often each daemon had to be started again."""
-        return {guard.spec.name: guard.restarts for guard in self._guards}
+        return {guard.spec.name: guard.restarts for guard in (*self._guards, *self._protectors)}
+
+    async def unprotected(self, shares: Sequence[Share]) -> list[tuple[str, str, str]]:
+        """Return what shares ask of the wire and nobody keeps: code of the finding, what is missing, what mends it."""
+        kerberos, tls = protection.needed([client for share in shares for client in share.clients])
+        found = []
+        if kerberos and (lack := await in_thread(protection.lacks_kerberos)):
+            found.append(("kerberos-missing", *lack))
+        if tls and (lack := await in_thread(protection.lacks_tls)):
+            found.append(("tls-missing", *lack))
+        return found
 
     async def problems(self) -> list[str]:
         """Return what is wrong; empty if all daemons are up, the server answers and its clients can reclaim."""

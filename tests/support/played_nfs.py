@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from appliance.errors import CommandError
+from appliance.model import Share
 from appliance.nfs import counters
 from appliance.nfs.clients import Info, State, parse_info, parse_states
 from appliance.nfs.exports import resolved
@@ -85,3 +86,6 @@ class PlayedSide(NfsSide):
 
     async def problems(self) -> list[str]:
         return [] if self.server.running else ["down"]
+
+    async def unprotected(self, _shares: Sequence[Share]) -> list[tuple[str, str, str]]:
+        return []

@@ -16,6 +16,7 @@ import pytest
 from appliance.children import Accepts, Answers, ChildSpec, HoldsOpen, Succeeds
 from appliance.errors import CommandError
 from appliance.nfs.commands import complete, run
+from appliance.supervisor.child import child_argv
 from appliance.supervisor.guard import Guard
 
 READY = HoldsOpen("/ready")
@@ -263,3 +264,12 @@ def test_a_command_that_cannot_be_run(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     with pytest.raises(CommandError, match="data cannot be run: Permission denied"):
         asyncio.run(run([str(tmp_path / "data")]))
+
+
+def test_what_a_child_may_have_of_root_s_capabilities() -> None:
+    argv = child_argv(ChildSpec("child", ("daemon", "-f"), READY, capabilities=("net_admin",)))
+    assert argv[0] == "setpriv"
+    assert "--bounding-set=-all,+net_admin" in argv
+    assert argv[-3:] == ("--", "daemon", "-f")
+    assert "--bounding-set=-all" in child_argv(ChildSpec("child", ("daemon",), READY, capabilities=()))
+    assert child_argv(ChildSpec("child", ("daemon",), READY)) == ("daemon",)

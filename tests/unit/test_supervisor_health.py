@@ -10,6 +10,7 @@ import pytest
 
 from appliance.control import ShareState
 from appliance.health import HealthReport
+from appliance.model import Share
 from appliance.numbers import Capacity
 from appliance.supervisor.health import Health, of_capacity, of_state
 from tests.support.played_nfs import PlayedSide
@@ -20,9 +21,13 @@ class Side(PlayedSide):
     """An NFS side with problems that a test chooses."""
 
     wrong: Sequence[str] = ()
+    lacks: Sequence[tuple[str, str, str]] = ()
 
     async def problems(self) -> list[str]:
         return list(self.wrong)
+
+    async def unprotected(self, _shares: Sequence[Share]) -> list[tuple[str, str, str]]:
+        return list(self.lacks)
 
 
 def codes(report: HealthReport) -> list[tuple[str, str, str | None]]:
@@ -37,6 +42,12 @@ def test_findings_come_and_go_with_events(tmp_path: Path, monkeypatch: pytest.Mo
         health = Health(appliance.store, appliance.executor, side, appliance.events, now=lambda: clock[0])
         assert await health.report() == HealthReport(status="ok", findings=())
         await appliance.create("a")
+        side.lacks = [("tls-missing", "no tlshd runs", "start it")]
+        report = await health.report()
+        assert (report.status, codes(report)) == ("critical", [("tls-missing", "critical", None)])
+        assert "no tlshd runs" in report.findings[0].message
+        side.lacks = []
+        assert (await health.report()).status == "ok"
         side.wrong = ["nfsdcld was killed", "the NFS server does not answer"]
         report = await health.report()
         assert (report.status, codes(report)) == ("critical", [("nfs-side", "critical", None)])
@@ -62,7 +73,8 @@ def test_findings_come_and_go_with_events(tmp_path: Path, monkeypatch: pytest.Mo
         assert (await health.report()).status == "ok"
         told = [(one.kind, one.data["code"]) for one in reversed(appliance.events.newest()) if "finding" in one.kind]
         expected = ["nfs-side", "share-not-in-force", "source-full"]
-        assert told == [(kind, code) for kind in ("finding", "finding-over") for code in expected]
+        assert told[:2] == [("finding", "tls-missing"), ("finding-over", "tls-missing")]
+        assert told[2:] == [(kind, code) for kind in ("finding", "finding-over") for code in expected]
 
     async def run() -> None:
         async with running(tmp_path, monkeypatch) as appliance:
