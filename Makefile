@@ -5,6 +5,7 @@
 #   make bench-directory                  a directory of a million entries
 #   make bench-upcalls                    requests that reach a worker, for what a program does
 #   make bench-local-changes              how soon local changes are seen
+#   make bench-mount [SIZE=small]         real tools on the mount and on the plain directory
 #   make soak, make endurance              half an hour of random faults; twenty kills of the container
 #   make failover                         another machine takes over the disk of one that is destroyed
 #   make kills                            a thousand workers killed with files open
@@ -12,7 +13,7 @@
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
 .PHONY: up down test image lock shell vm-run soak endurance failover kills bench-inodes bench-directory bench-upcalls \
-    bench-local-changes venv clean
+    bench-local-changes bench-mount venv clean
 
 venv:
 	@deploy/bootstrap
@@ -35,6 +36,9 @@ bench-upcalls: venv
 
 bench-local-changes: venv
 	@$(PYTHON) -m tests.bench.local_changes
+
+bench-mount: venv
+	@$(PYTHON) -m tests.bench.mount --size $(or $(SIZE),full)
 
 # Half an hour of random faults under the load of two NFS clients.
 soak:

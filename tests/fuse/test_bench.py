@@ -51,3 +51,21 @@ def test_no_more_requests_than_needed(own_daemon: Daemon) -> None:
 def test_local_changes_are_measured() -> None:
     said = run(sys.executable, "-m", "tests.bench.local_changes", "--times", "2")
     assert [line.split()[1] for line in said.splitlines()[4:]] == ["create", "write", "chmod", "rename", "delete"]
+
+
+def test_the_mount_is_compared_with_the_plain_directory(tmp_path: Path) -> None:
+    """All workloads but fio, a tool that the virtual machine has and this one may not have."""
+    names = "small,tree,sqlite,parallel"
+    said = run(
+        sys.executable, "-m", "tests.bench.mount", "--size", "smoke", "--rounds", "2", "--workers", "2",
+        "--workloads", names, "--results", tmp_path, timeout=600,
+    )  # fmt: skip
+    found = json.loads((tmp_path / "mount-ext4.json").read_text())
+    assert found["reference"] == "plain directory"
+    assert len(found["rows"]) == 13
+    for summaries in found["rows"].values():
+        assert list(summaries) == ["plain directory", "2 workers"]
+        assert all(0 < each["least"] <= each["median"] <= each["most"] for each in summaries.values())
+    assert {one["workload"] for one in found["measured"]} == set(names.split(","))
+    assert len(found["measured"]) == 13 * 2 * 2
+    assert (tmp_path / "mount-ext4.md").read_text() == said

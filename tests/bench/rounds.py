@@ -1,0 +1,23 @@
+"""Interleaved rounds: A B C A B C for each workload, so that what else a machine does hits all servers alike."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from tests.bench.results import Measured
+
+Work = Callable[[str], dict[str, float]]
+"""Does the workload of this name on one server and returns its rates."""
+
+
+def interleaved(servers: dict[str, Work], workloads: Sequence[str], rounds: int) -> Iterator[Measured]:
+    """Yield each rate as it is measured. The order turns by one each round: nobody is always the first."""
+    names = list(servers)
+    for number in range(rounds):
+        turn = number % len(names)
+        for workload in workloads:
+            for name in names[turn:] + names[:turn]:
+                print(f"round {number + 1} of {rounds}: {workload} on {name}", file=sys.stderr, flush=True)
+                for what, rate in servers[name](workload).items():
+                    yield Measured(number, name, workload, what, rate)
