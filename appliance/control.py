@@ -50,7 +50,10 @@ class DataPathView(Frozen):
 
     passthrough: bool = Field(description="Whether the kernel does, for every file that it can.")
     reason: str = Field(description="Why the workers do, or for which files; empty if the kernel does for all.")
-    open_files: int = Field(description="Files that NFS clients or programs have open; counted under passthrough only.")
+    open_files: int | None = Field(
+        description="Files that NFS clients or programs have open; null where they are not counted, for which libfuse "
+        "is too old."
+    )
     backing_ids: int = Field(description="Open inodes that the kernel reads and writes itself.")
 
 

@@ -20,7 +20,7 @@ class OperationNumbers(Frozen):
 class DataNumbers(Frozen):
     """A share's data path, since it was mounted; from `workers` on, but for what happened to them, as of now.
 
-    `open_files` and `backing_ids` are None where workers read and write: they keep no count of who has what open.
+    `open_files` is None where libfuse is too old to count them, `backing_ids` where workers read and write.
     """
 
     operations: tuple[OperationNumbers, ...]

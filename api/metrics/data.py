@@ -24,7 +24,7 @@ _GAUGES = {
     "descriptors": ("holdfast_open_descriptors", "Files that workers keep open for speed."),
     "kept_inodes": ("holdfast_kept_inodes", "Unlinked files that are kept because somebody has them open."),
     "passthrough": ("holdfast_passthrough", "1 if the kernel reads and writes the files itself, 0 if workers do."),
-    "open_files": ("holdfast_open_files", "Files that NFS clients and programs have open; only under passthrough."),
+    "open_files": ("holdfast_open_files", "Files that NFS clients and programs have open."),
     "backing_ids": ("holdfast_passthrough_files", "Open inodes that the kernel reads and writes itself."),
 }
 _CAPACITY = {

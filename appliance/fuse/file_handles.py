@@ -1,7 +1,8 @@
 """File handles (`fh`): what an open file is called between the kernel and the workers, in one of two ways.
 
-Where a worker reads and writes, the handle is the node id and there is nothing to remember. Where the kernel does, open
-files are counted (see open_files), and the answer to OPEN tells what to read and write.
+Open files are counted (see open_files), whoever reads and writes; where the kernel does, the answer to OPEN tells it
+what. Without our extension of pyfuse3 nobody knows which answers were sent before a worker died. So nothing is counted
+there: the handle is the node id, and there is nothing to remember.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Protocol
 
 import pyfuse3
 
-from appliance.fuse import passthrough
 from appliance.fuse.inodes import Inodes
 from appliance.fuse.nodes import NodeId, Stale
 from appliance.fuse.open_files import OpenFiles
+from appliance.fuse.passthrough import nearly_full, open_reply_type
 from appliance.fuse.scoreboard import Slot, Word
 from appliance.linux.process import FileIdentity
 
@@ -38,7 +39,7 @@ class FileHandles(Protocol):
 
 
 class NodeHandles:
-    """A worker reads and writes; the handle is the node id."""
+    """Nothing is counted, and a worker reads and writes; the handle is the node id."""
 
     def open(self, node: NodeId, flags: int) -> pyfuse3.FileInfo:  # noqa: ARG002
         """Return the answer to an OPEN."""
@@ -53,24 +54,33 @@ class NodeHandles:
 
 
 class RegisteredHandles:
-    """The kernel reads and writes; the handle is a row of the registry of open files."""
+    """The handle is a row of the registry of open files, which the kernel may read and write itself."""
 
-    def __init__(self, files: OpenFiles, slot: Slot, inodes: Inodes, identity: FileIdentity) -> None:
+    def __init__(
+        self, files: OpenFiles, slot: Slot, inodes: Inodes, identity: FileIdentity, *, passthrough: bool
+    ) -> None:
         self._files = files
+        self._passthrough = passthrough
         self._slot = slot
         self._inodes = inodes
         self._identity = identity
-        self._answer = passthrough.open_reply_type()
+        self._answer = open_reply_type()
 
     def open(self, node: NodeId, flags: int) -> pyfuse3.FileInfo:
-        """Return the answer to an OPEN, which names the file's backing id."""
-        descriptor = self._inodes.reading(node)  # the kernel opens it anew, with the caller's flags
-        worker = flags & os.O_ACCMODE != os.O_RDONLY and passthrough.nearly_full(descriptor)
-        # The kernel writes as whoever makes the id. Not as root: the blocks reserved for root stay reserved.
-        self._identity.assume(NOBODY, NOBODY, 0)
-        handle, backing_id = self._files.open(node, self._slot, None if worker else descriptor)
+        """Return the answer to an OPEN, which names the file's backing id, if there is one."""
+        descriptor = self._for_kernel(node, flags) if self._passthrough else None
+        handle, backing_id = self._files.open(node, self._slot, descriptor)
         reply: pyfuse3.FileInfo = self._answer(handle, backing_id, self._about_to_answer)
         return reply
+
+    def _for_kernel(self, node: NodeId, flags: int) -> int | None:
+        """Return what the kernel is to read and write, which it opens anew with the caller's flags; None: a worker."""
+        descriptor = self._inodes.reading(node)
+        if flags & os.O_ACCMODE != os.O_RDONLY and nearly_full(descriptor):
+            return None
+        # The kernel writes as whoever makes the id. Not as root: the blocks reserved for root stay reserved.
+        self._identity.assume(NOBODY, NOBODY, 0)
+        return descriptor
 
     def _about_to_answer(self, unique: int) -> None:
         self._slot.words[Word.ANSWERED] = unique
@@ -83,5 +93,5 @@ class RegisteredHandles:
         return node
 
     def close(self, handle: int) -> None:
-        """Take the file out of the registry, and with the last one of an inode let go of the backing id."""
+        """Take the file out of the registry, and with the last one of an inode let go of its backing id."""
         self._files.close(handle, self._slot)

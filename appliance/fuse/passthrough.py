@@ -53,11 +53,16 @@ def _decide(init_request: bytes, *, wanted: bool) -> DataPath:
         return DataPath.SWITCHED_OFF
     if InitFlag.PASSTHROUGH not in InitRequest.parse(init_request).offered:
         return DataPath.OLD_KERNEL
+    return DataPath.PASSTHROUGH if extended() else DataPath.OLD_LIBFUSE
+
+
+def extended() -> bool:
+    """Whether our extension of pyfuse3 is there. Without it open files are not counted either, see file_handles."""
     try:
         open_reply_type()
     except ImportError:
-        return DataPath.OLD_LIBFUSE
-    return DataPath.PASSTHROUGH
+        return False
+    return True
 
 
 @cache
@@ -68,7 +73,7 @@ def open_reply_type() -> Callable[[int, int, Callable[[int], None]], Any]:
 
 
 def registry(board: Scoreboard, connection: int) -> OpenFiles:
-    """Return the open files of a connection whose files the kernel reads and writes."""
+    """Return the open files of a connection."""
     admin = Raised(CAP_SYS_ADMIN)
 
     def register(descriptor: int) -> int:
@@ -95,7 +100,8 @@ def status(board: Scoreboard, files: OpenFiles) -> DataPathStatus:
     """Tell how files are read and written."""
     path = DataPath(board.data_path)
     if path is not DataPath.PASSTHROUGH:
-        return DataPathStatus(passthrough=False, reason=_REASONS[path])
+        counted = len(files) if extended() else None
+        return DataPathStatus(passthrough=False, reason=_REASONS[path], open_files=counted)
     reason = ""
     if files.refusal:
         reason = f"some files go through a worker: the kernel refused a backing id, {os.strerror(files.refusal)}"

@@ -76,12 +76,12 @@ class PoolDisconnected:
 class DataPathStatus:
     """How files are read and written, and why not by the kernel, if it is not; how many are open, with how many ids.
 
-    Files are counted only if the kernel may read and write them.
+    `open_files` is None where they are not counted.
     """
 
     passthrough: bool
     reason: str = ""
-    open_files: int = 0
+    open_files: int | None = None
     backing_ids: int = 0
 
 

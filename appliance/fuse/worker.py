@@ -126,8 +126,9 @@ class _Worker:
         identity = process.FileIdentity()
         self._open_files = passthrough.registry(context.board, context.connection)
         files: FileHandles = NodeHandles()
-        if context.board.data_path == DataPath.PASSTHROUGH:
-            files = RegisteredHandles(self._open_files, slot, self._inodes, identity)
+        if passthrough.extended():
+            through = context.board.data_path == DataPath.PASSTHROUGH
+            files = RegisteredHandles(self._open_files, slot, self._inodes, identity, passthrough=through)
         self._operations = Operations(
             context.source, self._inodes, changes, durability, context.validity, identity, files
         )

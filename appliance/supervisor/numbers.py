@@ -89,7 +89,7 @@ class Numbers:
 def data_numbers(share: ServedShare) -> DataNumbers:
     """Return what is counted of a share's data path, as of the last request for status."""
     totals, figures = share.totals(), share.figures()
-    path = figures.data_path if figures.data_path and figures.data_path.passthrough else None
+    path = figures.data_path
     return DataNumbers(
         operations=tuple(
             OperationNumbers(
@@ -106,7 +106,7 @@ def data_numbers(share: ServedShare) -> DataNumbers:
         resends=figures.resends,
         descriptors=figures.descriptors,
         kept_inodes=figures.kept_inodes,
-        passthrough=path is not None,
+        passthrough=path is not None and path.passthrough,
         open_files=path.open_files if path else None,
-        backing_ids=path.backing_ids if path else None,
+        backing_ids=path.backing_ids if path and path.passthrough else None,
     )

@@ -6,7 +6,7 @@ import mmap
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -121,16 +121,21 @@ def test_open_files_outlive_everybody(served: Daemon, opens: Registry) -> None:
         served.full_pool()
 
 
+# To answer, to make and close an id, to lock and unlock.
+_STEPS = (*((call, others, ()) for call in ("writev", "ioctl", "fcntl") for others in (0, 1)),
+          *((call, 1, ("--no-passthrough",)) for call in ("writev", "fcntl")))  # fmt: skip
+
+
 @pytest.mark.kinds("ext4")
-@pytest.mark.parametrize("call", ["writev", "ioctl", "fcntl"])  # to answer, to make and close an id, to lock and unlock
-@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize(("call", "others", "options"), _STEPS)
 def test_a_worker_killed_at_any_step_of_open_and_close(
-    call: str, others: int, disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path, python: str
-) -> None:
+    call: str, others: int, options: Sequence[str], disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path,
+    python: str,
+) -> None:  # fmt: skip
     """Whatever it had begun is done once: the open file of somebody else stays as it is, and no id is left."""
-    lone = daemon(disk.source, work / "lone", tmp_path / "log", watch, workers=1, python=python)
+    lone = daemon(disk.source, work / "lone", tmp_path / "log", watch, *options, workers=1, python=python)
     with lone as running, registry(running) as found, ExitStack() as stack:
-        path = running.mountpoint / f"{call}-{others}"
+        path = running.mountpoint / f"{call}-{others}-{len(options)}"
         path.write_bytes(b"here")
         for _ in range(others):
             stack.enter_context(path.open("rb"))
@@ -198,7 +203,7 @@ def test_no_id_is_lost_when_workers_are_killed(
 
 
 @pytest.mark.kinds("ext4")
-def test_switched_off_workers_read_and_write(
+def test_switched_off_workers_read_and_write_and_open_files_are_counted(
     disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path, python: str
 ) -> None:
     options = ("--no-passthrough",)
@@ -210,4 +215,10 @@ def test_switched_off_workers_read_and_write(
         for number in range(50):
             os.pwrite(file, b"x", number)
         assert found.operations()["write"] == 50
-        assert (len(found.files), found.made) == (0, 0)
+        assert (len(found.files), found.made) == (1, 0)
+        for end in (running.kill_workers, running.kill_pool) * 2:
+            end()
+            with opened(bytes(running.mountpoint / "off"), os.O_RDONLY) as another:
+                assert (os.pread(another, 100, 0), len(found.files)) == (b"x" * 50, 2)
+            _await(lambda: len(found.files) == 1, "what was closed is counted")
+        running.full_pool()
