@@ -4,6 +4,7 @@
 #   make bench-inodes                     cost of inodes up to a million, to results/ (docs/benchmarks.md)
 #   make bench-directory                  a directory of a million entries
 #   make bench-upcalls                    requests that reach a worker, for what a program does
+#   make bench-workers                    numbers of workers, on fast and on slow storage
 #   make bench-local-changes              how soon local changes are seen
 #   make bench-mount [SIZE=small]         real tools on the mount and on the plain directory
 #   make soak, make endurance              half an hour of random faults; twenty kills of the container
@@ -12,7 +13,7 @@
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run soak endurance failover kills bench-inodes bench-directory bench-upcalls \
+.PHONY: up down test image lock shell vm-run soak endurance failover kills bench-inodes bench-directory bench-upcalls bench-workers \
     bench-local-changes bench-mount venv clean
 
 venv:
@@ -33,6 +34,9 @@ bench-directory: venv
 
 bench-upcalls: venv
 	@$(PYTHON) -m tests.bench.upcalls
+
+bench-workers: venv
+	@$(PYTHON) -m tests.bench.workers
 
 bench-local-changes: venv
 	@$(PYTHON) -m tests.bench.local_changes
