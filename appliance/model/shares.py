@@ -52,7 +52,7 @@ class Share(Frozen):
     )
     clients: Annotated[tuple[Client, ...], AfterValidator(_differ)] = Field(
         default=(),
-        max_length=256,
+        max_length=1024,
         description="Who may mount the share. Empty: nobody; the whole world only by 0.0.0.0/0.",
     )
     sync: bool = Field(

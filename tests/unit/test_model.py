@@ -20,6 +20,12 @@ def refusal(model: type[BaseModel], **values: object) -> tuple[str | None, str]:
     return error.field, error.message
 
 
+def test_a_share_has_a_thousand_clients_and_not_any_number() -> None:
+    crowd = [{"host": f"198.18.{number // 250}.{number % 250 + 1}"} for number in range(1025)]
+    assert len(Share.model_validate({**GOOD, "clients": crowd[:1024]}).clients) == 1024
+    assert refusal(Share, **GOOD, clients=crowd)[0] == "clients"
+
+
 def test_a_share_is_safe_unless_said_otherwise() -> None:
     share = Share.model_validate({**GOOD, "clients": [{"network": "192.0.2.0/24"}]})
     client = share.clients[0]

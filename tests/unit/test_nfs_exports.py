@@ -46,6 +46,15 @@ def parse(text: str) -> list[tuple[str, dict[str, set[str]]]]:
     return found
 
 
+def test_each_of_a_thousand_clients_is_in_the_list_once() -> None:
+    crowd = tuple(Client(host=f"198.18.{number // 250}.{number % 250 + 1}", access="rw") for number in range(1000))
+    export = Export(ROOT / "a", FSID, crowd)
+    ((root, to_root), (path, to_share)) = parse(render(ROOT, [export]))
+    assert (root, path) == ("/exports", "/exports/a")
+    assert set(to_root) == set(to_share) == {client.host for client in crowd}
+    assert len(expected(ROOT, [export])) == 2 * len(crowd)
+
+
 def test_a_share_and_the_root_to_it() -> None:
     assert parse(render(ROOT, [Export(ROOT / "a", FSID, (OFFICE,))])) == [
         (
