@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -11,6 +12,17 @@ from appliance.supervisor.privileges import CAPABILITIES
 from tests.vm.conftest import Client
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
+
+# Everything beside capabilities that compose.yaml gives; without it the status and what is said.
+_MISSING: dict[str, tuple[int, tuple[str, ...]]] = {
+    "apparmor": (71, ("mount-forbidden", "apparmor=unconfined")),  # Docker's profile forbids mounts
+    "/dev/fuse": (72, ("no-fuse", "--device /dev/fuse")),
+    "/run": (71, ("not-writable", "--tmpfs /run")),
+    "/etc/exports.d": (71, ("not-writable", "--tmpfs /etc/exports.d")),
+    "/etc/nfs.conf.d": (71, ("not-writable", "--tmpfs /etc/nfs.conf.d")),
+    "state": (73, ("/var/lib/holdfast",)),
+    "/srv": (1, ("the source /srv/source does not exist",)),
+}
 
 # In the running container, with its rights: a process for each capability that has all but that one.
 _EACH = """
@@ -105,22 +117,42 @@ def test_the_root_filesystem_is_read_only(client: Client) -> None:
     assert said.count("Read-only file system") == 4
 
 
-def test_a_container_that_must_not_mount_ends_and_says_so(client: Client) -> None:
-    """Docker's AppArmor profile forbids mounts; everything else is as in the container that runs."""
+# One container after the other, in each of which one thing is missing; all else is as in the container that runs.
+_WITHOUT = r"""
+of() { docker inspect --format "$1" $(container); }
+image=$(of '{{.Image}}')
+rights=$(of '{{range .HostConfig.CapAdd}}--cap-add {{.}} {{end}}')
+places=$(of '{{range $place, $options := .HostConfig.Tmpfs}}{{$place}}:{{$options}} {{end}}')
+devices=$(of '{{range .HostConfig.Devices}}{{.PathOnHost}} {{end}}')
+without() {  # THING [COMMAND...]: as compose.yaml starts it but for that
+    local thing=$1 options=() state=rw status=0; shift
+    for place in $places; do [ "${place%%:*}" = "$thing" ] || options+=(--tmpfs "$place"); done
+    for device in $devices; do [ "$device" = "$thing" ] || options+=(--device "$device"); done
+    [ "$thing" = apparmor ] || options+=(--security-opt apparmor=unconfined)
+    [ "$thing" != state ] || state=ro
+    [ "$thing" = /srv ] || options+=(--volume /srv:/srv:rslave)
+    timeout 600 docker run --rm --name without --network none --cap-drop ALL $rights "${options[@]}" --read-only \
+        --volume "without:/var/lib/holdfast:$state" --security-opt no-new-privileges "$image" "$@" \
+        > /run/without.out 2>&1 || status=$?
+    docker rm --force without > /dev/null 2>&1 || true
+    docker volume rm without > /dev/null
+    echo "== $thing"; echo "status $status"; tail -n 3 /run/without.out
+}
+"""
+_OPEN = "from pathlib import Path; from appliance.fuse.source import Source; Source.open(Path('/srv/source'))"
+
+
+def test_each_missing_place_device_and_option_is_named(client: Client) -> None:
     said = client.run(
-        """
-        of() { docker inspect --format "$1" $(container); }
-        rights=$(of '{{range .HostConfig.CapAdd}}--cap-add {{.}} {{end}}')
-        places=$(of '{{range $place, $options := .HostConfig.Tmpfs}}--tmpfs {{$place}}:{{$options}} {{end}}')
-        docker run --rm --name confined --cap-drop ALL $rights $places --device /dev/fuse --read-only \\
-            --volume /var/lib/holdfast --security-opt no-new-privileges $(of '{{.Image}}') > /run/confined.out 2>&1 &
-        confined=$!
-        for second in $(seq 1 300); do kill -0 $confined 2> /dev/null || break; sleep 1; done
-        docker kill confined > /dev/null 2>&1 && echo 'it does not end'
-        wait $confined && true; echo "status $?"
-        tail -n 5 /run/confined.out
+        _WITHOUT
+        + f"""
+        for thing in apparmor $devices $places state; do without "${{thing%%:*}}"; done
+        without /srv python -c {shlex.quote(_OPEN)}
         """,
-        timeout=900,
+        timeout=1500,
     )
-    assert "status 71" in said, said
-    assert "apparmor=unconfined" in said, said
+    ends = dict(part.split("\n", 1) for part in said.split("== ")[1:])
+    assert set(ends) == set(_MISSING), said
+    for thing, (status, words) in _MISSING.items():
+        assert f"status {status}" in ends[thing], said
+        assert all(word in ends[thing] for word in words), said
