@@ -7,7 +7,7 @@ from fastapi import Response
 from api.auth import guarded_router
 from api.preconditions import ETAG, Match, etag
 from api.problems import responses
-from api.shares import Control
+from api.shares import Control, DryRun
 from appliance.control_server_settings import GetServer, ServerReply, ServerView, UpdateServer
 from appliance.model.server import ServerChanges
 
@@ -21,16 +21,23 @@ async def get_server(supervisor: Control, response: Response) -> ServerView:
 
 
 @router.patch(
-    "", responses={200: {"headers": ETAG}, **responses("not-json", "revision-changed", "match-required")}
+    "",
+    responses={
+        200: {"headers": ETAG},
+        **responses("not-json", "address-missing", "revision-changed", "match-required"),
+    },
 )
 async def change_server(
-    changes: ServerChanges, supervisor: Control, response: Response, match: Match
+    changes: ServerChanges, supervisor: Control, response: Response, match: Match, dry_run: DryRun = False
 ) -> ServerView:
     """Change the settings that are given, and keep them; null goes back to the environment's.
 
-    The number of threads takes effect at once; `restart_needed` names what takes effect at the container's next start.
+    All take effect at once. For all but the number of threads the NFS server is started anew, and so its clients wait,
+    and reclaim within the grace time what they hold; `started_anew_for` tells, and with `dry_run` beforehand. A server
+    that does not start returns to the settings it had.
     """
-    return _tagged(await supervisor.ask(UpdateServer(changes=changes, match=match), ServerReply), response)
+    question = UpdateServer(changes=changes, match=match, dry_run=dry_run)
+    return _tagged(await supervisor.ask(question, ServerReply), response)
 
 
 def _tagged(reply: ServerReply, response: Response) -> ServerView:

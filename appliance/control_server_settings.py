@@ -12,7 +12,7 @@ from appliance.model.server import ServerChanges, ServerSettings, Version
 
 
 class ServerView(Frozen):
-    """The NFS server's settings as they are, and what is still to come of them."""
+    """The NFS server's settings as they are, or after a rehearsal: as they would be."""
 
     versions: tuple[Version, ...] = Field(description="The versions of NFS that are served.")
     threads: int | Literal["auto"] = Field(description="Threads of the kernel's NFS server.")
@@ -22,8 +22,10 @@ class ServerView(Frozen):
     mountd_port: int = Field(description="Port of rpc.mountd.")
     statd_port: int = Field(description="Port of rpc.statd.")
     set: ServerSettings = Field(description="What was set by PATCH; what is null is as the environment has it.")
-    restart_needed: tuple[str, ...] = Field(
-        description="The settings above that take effect when the container is next started.", examples=[["lease"]]
+    started_anew_for: tuple[str, ...] = Field(
+        description="The settings for which this change started the NFS server anew, or would: its clients wait "
+        "meanwhile, and reclaim what they hold within the grace time. Empty where nothing was changed.",
+        examples=[["lease"]],
     )
     revision: str = Field(description="Differs whenever what was set does: the ETag, for If-Match.")
 
@@ -40,6 +42,7 @@ class UpdateServer(Frozen):
     op: Literal["update-server"] = "update-server"
     changes: ServerChanges
     match: Match | None = None
+    dry_run: bool = False
 
 
 class ServerReply(Frozen):

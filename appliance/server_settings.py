@@ -39,15 +39,14 @@ def told(settings: Settings) -> Mapping[str, object]:
             "addresses": addresses}  # fmt: skip
 
 
-def restart_needed(environment: Settings, started: Settings, wanted: ServerSettings) -> tuple[str, ...]:
-    """Return which settings differ from those the server was started with, and take effect when it is started again.
+def starting_anew(now: Settings, settings: Settings) -> tuple[str, ...]:
+    """Return which settings differ from those of `now` so that the server has to be started anew for them.
 
     The number of threads never does. Without NFSv3, now and then, nobody asks at the ports of its daemons.
     """
-    settings = effective(environment, wanted)
-    new, now = told(settings), told(started)
-    of_version_3 = () if settings.nfs_v3 or started.nfs_v3 else ("mountd_port", "statd_port")
-    return tuple(name for name in new if name not in ("threads", *of_version_3) and new[name] != now[name])
+    new, old = told(settings), told(now)
+    of_version_3 = () if settings.nfs_v3 or now.nfs_v3 else ("mountd_port", "statd_port")
+    return tuple(name for name in new if name not in ("threads", *of_version_3) and new[name] != old[name])
 
 
 def threads(settings: Settings, workers: int, processors: int | None = os.cpu_count()) -> int:

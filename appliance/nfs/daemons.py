@@ -8,6 +8,8 @@ from appliance.children import Accepts, ChildSpec, HoldsOpen, Succeeds
 from appliance.settings import Settings
 
 PIPEFS = Path("/run/rpc_pipefs")
+NOTIFIED = Path("/run/sm-notify.pid")
+"""sm-notify(8), which rpc.statd starts, makes it, and does nothing where it finds it."""
 RPCBIND_PORT = 111
 
 

@@ -35,16 +35,17 @@ class NfsServer:
     """Changes and observes exports and threads. One caller at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
+        """Those that the server is started with."""
         self._knfsd: Knfsd | None = None
 
     def use(self, nfsd: Path) -> None:
         """Speak to the kernel through the nfsd filesystem that is found at this path."""
-        self._knfsd = Knfsd(NfsdFiles(nfsd, self._settings.command_timeout))
+        self._knfsd = Knfsd(NfsdFiles(nfsd, self.settings.command_timeout))
 
     def prepare(self) -> None:
         """Write nfs.conf and make the directories that the daemons expect. Raises OSError."""
-        state = self._settings.nfs_state_dir
+        state = self.settings.nfs_state_dir
         for directory in (
             state,
             state / "nfsdcld",
@@ -56,9 +57,9 @@ class NfsServer:
         (state / "nfsdcld").chmod(0o700)  # names of clients, which are nobody else's business
         for name in ("etab", "rmtab"):  # nfs-utils complains where it finds none
             (state / name).touch()
-        _write(self._settings.nfs_conf_file, daemons.conf(self._settings))
-        _write(protectors.idmapd_conf_file(self._settings), protectors.idmapd_conf(self._settings))
-        _write(protectors.tlshd_conf_file(self._settings), protectors.tlshd_conf(self._settings))
+        _write(self.settings.nfs_conf_file, daemons.conf(self.settings))
+        _write(protectors.idmapd_conf_file(self.settings), protectors.idmapd_conf(self.settings))
+        _write(protectors.tlshd_conf_file(self.settings), protectors.tlshd_conf(self.settings))
 
     async def threads(self) -> int:
         """Return the number of running server threads."""
@@ -68,15 +69,15 @@ class NfsServer:
         """Start the server, change its number of threads, or stop it with 0. Raises CommandError."""
         if threads:
             # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.
-            argv = ["unshare", "--mount", "--", *daemons.nfsd(self._settings, threads)]
-            await run(argv, timeout=self._settings.command_timeout)
+            argv = ["unshare", "--mount", "--", *daemons.nfsd(self.settings, threads)]
+            await run(argv, timeout=self.settings.command_timeout)
         else:
             await self._mounted().stop()  # `rpc.nfsd 0` mounts nothing, and so finds nothing to stop
         _LOG.info("the NFS server has threads", threads=threads)
 
     def exported(self) -> Exported:
         """Return what is exported. Reads two small files of ours."""
-        return Exported(_read(self._in_force), parse_etab(_read(self._settings.nfs_state_dir / "etab")))
+        return Exported(_read(self._in_force), parse_etab(_read(self.settings.nfs_state_dir / "etab")))
 
     async def export(self, wanted: Exported, unserved: Collection[Path]) -> None:
         """Put these exports, and no other, in force; raises CommandError.
@@ -85,9 +86,9 @@ class NfsServer:
         `unserved` are exported paths that are not mounted now, which exportfs notes with an error and remembers.
         """
         self._in_force.unlink(missing_ok=True)  # what fails, or dies, from here on has to be done again
-        _write(self._settings.exports_file, wanted.text)
+        _write(self.settings.exports_file, wanted.text)
         argv = ["exportfs", "-ra"]
-        done = await complete(argv, timeout=self._settings.command_timeout)
+        done = await complete(argv, timeout=self.settings.command_timeout)
         complaints = {line for line in done.complaint.splitlines() if not any(str(path) in line for path in unserved)}
         unresolved = {line for line in complaints if line.startswith(_UNRESOLVED)}
         if complaints - unresolved and done.status != 0:
@@ -103,7 +104,7 @@ class NfsServer:
 
     async def flush(self) -> None:
         """Make the kernel forget what rpc.mountd told it, and close the files it keeps open for speed."""
-        await run(["exportfs", "-f"], timeout=self._settings.command_timeout)
+        await run(["exportfs", "-f"], timeout=self.settings.command_timeout)
 
     async def release(self, path: Path) -> None:
         """Take from clients what they hold at `path`, no longer exported, so that it can be unmounted."""
@@ -131,16 +132,16 @@ class NfsServer:
 
     def mounts(self) -> list[tuple[str, str]]:
         """Return what NFSv3 clients have mounted, as rpc.mountd noted it: pairs of client and path."""
-        return parse_rmtab(_read(self._settings.nfs_state_dir / "rmtab"))
+        return parse_rmtab(_read(self.settings.nfs_state_dir / "rmtab"))
 
     async def answers(self) -> bool:
         """Whether the server answers a call."""
-        return await null_call.answers(self._settings.nfs_port, _ANSWER_SECONDS)
+        return await null_call.answers(self.settings.nfs_port, _ANSWER_SECONDS)
 
     @property
     def _in_force(self) -> Path:
         """A copy of the exports file, which is there when exportfs and the kernel have all of it."""
-        return self._settings.run_dir / "exports-in-force"
+        return self.settings.run_dir / "exports-in-force"
 
     def _mounted(self) -> Knfsd:
         if self._knfsd is None:

@@ -57,15 +57,12 @@ class Health:
         executor: Executor,
         nfs_side: NfsSide,
         events: Events,
-        restart_needed: Callable[[], Collection[str]] = tuple,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`restart_needed` names the NFS server's settings that take effect at the next start; it may block."""
         self._store = store
         self._executor = executor
         self._nfs_side = nfs_side
         self._events = events
-        self._restart_needed = restart_needed
         self._now = now
         self._since: dict[tuple[str, str | None], float] = {}
         self._looking = asyncio.Lock()
@@ -94,12 +91,11 @@ class Health:
         enabled = [record for record in records if record.share.enabled]
         in_force = await self._executor.in_force(enabled)
         states = await asyncio.gather(*(self._share(record, record.share.name in in_force) for record in enabled))
-        waiting = of_settings(await in_thread(self._restart_needed))
         unprotected = [
             Seen(code, "critical", None, f"{problem}; shares ask for it, and their clients are refused", hint)
             for code, problem, hint in await self._nfs_side.unprotected([record.share for record in enabled])
         ]
-        return [*self._of_server(problems), *unprotected, *waiting, *(one for found in states for one in found)]
+        return [*self._of_server(problems), *unprotected, *(one for found in states for one in found)]
 
     def _of_server(self, problems: Collection[str]) -> list[Seen]:
         hint = "the log has its output; docker compose restart helps if it does not come back"
@@ -133,14 +129,6 @@ class Health:
 
     async def _record(self, kind: str, message: str, share: str | None, data: Data) -> None:
         await in_thread(lambda: self._events.add(kind, message, share, data))
-
-
-def of_settings(restart_needed: Collection[str]) -> list[Seen]:
-    """Return whether settings of the NFS server wait for a start."""
-    if not restart_needed:
-        return []
-    message = f"changed and not in force yet: the NFS server's {', '.join(restart_needed)}"
-    return [Seen("restart-needed", "info", None, message, "docker compose restart, when a pause suits the clients")]
 
 
 def of_state(share: str, found: ShareState) -> list[Seen]:

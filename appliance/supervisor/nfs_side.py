@@ -9,7 +9,7 @@ from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.model import Share
 from appliance.nfs import protection
-from appliance.nfs.daemons import daemons
+from appliance.nfs.daemons import NOTIFIED, daemons
 from appliance.nfs.protectors import protectors
 from appliance.nfs.server import NfsServer
 from appliance.settings import Settings
@@ -26,7 +26,8 @@ class NfsSide:
 
     def __init__(self, settings: Settings, first: FirstProcess) -> None:
         self.server = NfsServer(settings)
-        self._settings = settings
+        self.settings = settings
+        """Those that the server and its daemons were started with, but for the number of threads."""
         self._first = first
         self._guards: list[Guard] = []
         self._protectors: list[Guard] = []
@@ -45,18 +46,42 @@ class NfsSide:
             self.server.use(nfsd)
             await in_thread(lambda: kernel_mounts.mount_stand_in(nfsd))
             stack.push_async_callback(in_thread, kernel_mounts.unmount_stand_in)
-            for spec in daemons(self._settings):
-                guard = Guard(spec, self._settings.ready_timeout)
-                stack.push_async_callback(guard.stop)
-                await guard.start(patient=self._first.again)
-                self._guards.append(guard)
-            for spec in await in_thread(lambda: protectors(self._settings)):
-                guard = Guard(spec, self._settings.ready_timeout)
+            stack.push_async_callback(self._stop_daemons)
+            await self._start_daemons(patient=self._first.again)
+            for spec in await in_thread(lambda: protectors(self.settings)):
+                guard = Guard(spec, self.settings.ready_timeout)
                 stack.push_async_callback(guard.stop)
                 # Without them the shares that need none of them are served all the same.
                 await guard.start(patient=True)
                 self._protectors.append(guard)
             self._stack = stack.pop_all()
+
+    async def restart(self, settings: Settings, *, patient: bool = False) -> None:
+        """Stop the server and start its daemons anew with other settings; the threads are for the plan to start.
+
+        Clients keep what they may reclaim, as at any start. Raises HoldfastError, with some daemons running and some
+        not, unless `patient`: then a daemon that is not ready in its time is tried again, as if it had been.
+        """
+        _LOG.info("the NFS server is started anew for other settings")
+        await self.server.set_threads(0)
+        await self._stop_daemons()
+        self.settings = self.server.settings = settings
+        await in_thread(self.server.prepare)
+        # Locks of NFSv3 clients have just ended with the server. rpc.statd has them told at its start, unless this says
+        # that they were told since the machine's own.
+        await in_thread(lambda: NOTIFIED.unlink(missing_ok=True))
+        await self._start_daemons(patient=patient)
+
+    async def _start_daemons(self, *, patient: bool) -> None:
+        for spec in daemons(self.settings):
+            guard = Guard(spec, self.settings.ready_timeout)
+            self._guards.append(guard)
+            await guard.start(patient=patient)
+
+    async def _stop_daemons(self) -> None:
+        while self._guards:
+            await self._guards[-1].stop()
+            self._guards.pop()
 
     async def stop(self) -> None:
         """End the daemons. nfsd itself goes with the first process."""

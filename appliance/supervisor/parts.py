@@ -65,6 +65,7 @@ class Parts:
     sources: SourceWatch
     file: SharesFile
     health: Health
+    server: ServerRequests
     desk: Desk
 
 
@@ -85,10 +86,10 @@ def put_together(ground: Ground) -> Parts:
     executor.refused = recorder(events)
 
     sessions = Sessions(settings, store, executor, nfs_side.server)
-    server = ServerRequests(ground.environment, settings, store, changes, reconciler)
-    health = Health(store, executor, nfs_side, events, server.restart_needed)
+    server = ServerRequests(ground.environment, store, changes, reconciler, nfs_side)
+    health = Health(store, executor, nfs_side, events)
     desk = Desk(
-        Requests(settings, store, executor, changes, nfs_side),
+        Requests(store, executor, changes, nfs_side),
         Configuration(changes, file),
         server,
         checks,
@@ -100,7 +101,7 @@ def put_together(ground: Ground) -> Parts:
         events,
     )
     sources = SourceWatch(executor, events, settings.source_roots, reconciler.wake)
-    return Parts(results, events, changes, executor, reconciler, checks, canaries, sources, file, health, desk)
+    return Parts(results, events, changes, executor, reconciler, checks, canaries, sources, file, health, server, desk)
 
 
 def _let_go(canaries: Canaries, checks: HandleChecks) -> Callable[[str], Awaitable[None]]:

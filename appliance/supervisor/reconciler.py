@@ -18,6 +18,7 @@ from appliance.settings import Settings
 from appliance.store import ShareRecord, Store
 from appliance.supervisor.drift import Drift
 from appliance.supervisor.executor import Executor
+from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.plan import Desired, Wanted, plan
 from appliance.supervisor.threads import in_thread
 
@@ -81,6 +82,17 @@ class Reconciler:
             await self.reconcile()
         if name not in self._executor.served:
             raise MountError(f"{name} did not come back", "GET /v1/shares tells why")
+
+    async def restart_server(self, nfs_side: NfsSide, settings: Settings, *, patient: bool = False) -> None:
+        """Start the NFS server anew with other settings. Its clients wait; the shares' mounts stay.
+
+        Raises HoldfastError, and the server may be down then; `patient` is told by `NfsSide.restart`.
+        """
+        async with self._lock:
+            self._drift.reached(None)  # it is us who stop the server
+            self.settings = settings
+            await nfs_side.restart(settings, patient=patient)
+        await self.reconcile()
 
     async def run(self) -> None:
         """Reconcile whenever there is reason to, and by the clock: nobody says when he unexports or unmounts a share.

@@ -22,7 +22,6 @@ from appliance.control import (
 )
 from appliance.control_config import Match, PreviewReply
 from appliance.model import Share
-from appliance.settings import Settings
 from appliance.store import ShareRecord, Store
 from appliance.supervisor.changes import Change, Changes, check_match
 from appliance.supervisor.executor import Executor
@@ -35,9 +34,8 @@ class Requests:
     """Carries out what the API asks for."""
 
     def __init__(
-        self, settings: Settings, store: Store, executor: Executor, changes: Changes, nfs_side: NfsSide
+        self, store: Store, executor: Executor, changes: Changes, nfs_side: NfsSide
     ) -> None:
-        self._settings = settings
         self._store = store
         self._executor = executor
         self._changes = changes
@@ -48,7 +46,8 @@ class Requests:
         match request:
             case ListShares():
                 records = await in_thread(self._store.shares)
-                views = await asyncio.gather(*(view(self._settings, self._executor, record) for record in records))
+                settings = self._nfs_side.settings
+                views = await asyncio.gather(*(view(settings, self._executor, record) for record in records))
                 return SharesReply(shares=tuple(views))
             case GetShare(name=name):
                 return await self._reply(await in_thread(lambda: self._store.share(name)))
@@ -111,4 +110,4 @@ class Requests:
         return record
 
     async def _reply(self, record: ShareRecord) -> Reply:
-        return ShareReply(share=await view(self._settings, self._executor, record))
+        return ShareReply(share=await view(self._nfs_side.settings, self._executor, record))

@@ -1,23 +1,27 @@
-"""Answering the API about the NFS server's settings. The number of threads takes effect at once, the rest at a start.
+"""Answering the API about the NFS server's settings, which take effect at once.
 
 The kernel takes versions, lease and grace only while the server has no threads (EBUSY), and lets go of an address only
-with all of them; the ports are arguments of daemons. To end the server takes from every client what it holds, until it
-has reclaimed that: an administrator decides when, and `restart_needed` tells what waits for it.
+with all of them; the ports are arguments of daemons. So for all but the number of threads the server is started anew:
+its clients wait, and reclaim what they hold, as at a start of the container. A rehearsal tells whether that would be.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import socket
 from pathlib import Path
 
 from appliance.control import Reply
 from appliance.control_server_settings import GetServer, ServerReply, ServerRequest, ServerView
+from appliance.errors import HoldfastError, RequestError
 from appliance.logs import facts
 from appliance.model.server import ServerSettings
-from appliance.server_settings import effective, restart_needed, told
+from appliance.server_settings import effective, starting_anew, told
 from appliance.settings import Settings
 from appliance.store import Store
 from appliance.supervisor.changes import Changes, check_match
+from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler
 from appliance.supervisor.threads import in_thread
 
@@ -28,40 +32,75 @@ class ServerRequests:
     """Tells and changes the settings."""
 
     def __init__(
-        self, environment: Settings, started: Settings, store: Store, changes: Changes, reconciler: Reconciler
+        self, environment: Settings, store: Store, changes: Changes, reconciler: Reconciler, nfs_side: NfsSide
     ) -> None:
-        """`environment` is what the environment says, `started` what was in force at the start."""
+        """`environment` is what the environment says."""
         self._environment = environment
-        self._started = started
         self._store = store
         self._changes = changes
         self._reconciler = reconciler
+        self._nfs_side = nfs_side
 
     async def answer(self, request: ServerRequest) -> Reply:
         """Do what is asked and return the reply; raises HoldfastError, and then nothing has changed."""
         async with self._changes.turn():
-            wanted = await in_thread(self._store.server)
+            there = await in_thread(self._store.server)
             if isinstance(request, GetServer):
-                return self._reply(wanted)
-            check_match(request.match, revision(wanted), "the NFS server")
-            wanted = request.changes.apply(wanted)
-            settings = effective(self._environment, wanted)
+                return self._reply(there)
+            check_match(request.match, revision(there), "the NFS server")
+            wanted = request.changes.apply(there)
+            anew = self._checked(wanted)
+            if not request.dry_run:
+                await self._change(there, wanted)
+                _LOG.info("the NFS server's settings were changed", fields=sorted(request.changes.model_fields_set))
+            return self._reply(wanted, anew)
+
+    async def settle(self) -> None:
+        """Have the server run with what is stored, after a predecessor that died while it changed that."""
+        async with self._changes.turn():
+            there = await in_thread(self._store.server)
+            if starting_anew(self._nfs_side.settings, effective(self._environment, there)):
+                await self._return_to(there)
+
+    async def _change(self, there: ServerSettings, wanted: ServerSettings) -> None:
+        """Change the server and then what is stored: so no start of the container finds what does not work."""
+        try:
+            await self._run_with(wanted)
             await in_thread(lambda: self._store.set_server(wanted))
-            _LOG.info("the NFS server's settings were changed", fields=sorted(request.changes.model_fields_set))
-            self._reconciler.settings = self._started.model_copy(update={"nfs_threads": settings.nfs_threads})
+        except HoldfastError as error:
+            _LOG.error("the NFS server returns to the settings it had", reason=error.message)
+            await self._return_to(there)
+            raise
+
+    async def _run_with(self, wanted: ServerSettings) -> None:
+        settings = effective(self._environment, wanted)
+        if starting_anew(self._nfs_side.settings, settings):
+            await in_thread(lambda: _note(wanted, settings.run_dir))
+            await self._reconciler.restart_server(self._nfs_side, settings)
+        else:
+            self._reconciler.settings = settings
             await self._reconciler.attempt()
-            return self._reply(wanted)
 
-    def restart_needed(self) -> tuple[str, ...]:
-        """Return which settings take effect at the next start. Blocks for milliseconds."""
-        return self._later(self._store.server())
+    async def _return_to(self, there: ServerSettings) -> None:
+        settings = effective(self._environment, there)
+        await in_thread(lambda: _note(there, settings.run_dir))
+        try:
+            await self._reconciler.restart_server(self._nfs_side, settings, patient=True)
+        except HoldfastError:
+            await self._reconciler.attempt()  # which keeps the fault, and has it tried again
 
-    def _later(self, wanted: ServerSettings) -> tuple[str, ...]:
-        return restart_needed(self._environment, self._started, wanted)
+    def _checked(self, wanted: ServerSettings) -> tuple[str, ...]:
+        """Return for which settings the server has to be started anew; raises RequestError."""
+        settings = effective(self._environment, wanted)
+        anew = starting_anew(self._nfs_side.settings, settings)
+        if "addresses" in anew:  # rpc.nfsd goes on without those that it cannot have
+            for address in settings.nfs_addresses:
+                _check_address(str(address))
+        return anew
 
-    def _reply(self, wanted: ServerSettings) -> Reply:
-        new, later = told(effective(self._environment, wanted)), self._later(wanted)
-        view = {**new, "set": wanted, "restart_needed": later, "revision": revision(wanted)}
+    def _reply(self, wanted: ServerSettings, anew: tuple[str, ...] = ()) -> Reply:
+        new = told(effective(self._environment, wanted))
+        view = {**new, "set": wanted, "started_anew_for": anew, "revision": revision(wanted)}
         return ServerReply(server=ServerView.model_validate(view))
 
 
@@ -70,18 +109,36 @@ def in_force(store: Store, run_dir: Path, *, again: bool) -> ServerSettings:
 
     A supervisor that comes `again`, after its predecessor has died, finds the NFS server as that one has started it.
     """
-    wanted, path = store.server(), run_dir / "server-in-force"
-    if not again or (known := _known(path)) is None:
-        path.write_text(wanted.model_dump_json())
+    wanted = store.server()
+    if not again or (known := _known(run_dir)) is None:
+        _note(wanted, run_dir)
         return wanted
     return known.model_copy(update={"threads": wanted.threads})
 
 
-def _known(path: Path) -> ServerSettings | None:
+def _note(wanted: ServerSettings, run_dir: Path) -> None:
+    (run_dir / "server-in-force").write_text(wanted.model_dump_json())
+
+
+def _known(run_dir: Path) -> ServerSettings | None:
     try:
-        return ServerSettings.model_validate_json(path.read_text())
+        return ServerSettings.model_validate_json((run_dir / "server-in-force").read_text())
     except (OSError, ValueError):  # a supervisor of an earlier release kept no such file
         return None
+
+
+def _check_address(address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            raise RequestError(
+                f"addresses: {address} cannot be listened on: {errno.errorcode.get(error.errno or 0, error)}",
+                "name addresses that the appliance's own network has; `ip address` in the container lists them",
+                code="address-missing",
+                field="addresses",
+            ) from None
 
 
 def revision(wanted: ServerSettings) -> str:

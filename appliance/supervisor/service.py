@@ -110,6 +110,7 @@ async def _bring_up(stack: AsyncExitStack, parts: Parts, api: Guard, *, again: b
     await parts.file.look()
     if again:
         await parts.reconciler.attempt()  # what is served goes on, whatever fails beside it
+        await parts.server.settle()
     else:
         await parts.reconciler.reconcile()
     await starting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from appliance.errors import CommandError
@@ -20,7 +20,7 @@ class PlayedServer(NfsServer):
     """Exports what it is told to, and remembers each time."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.running = 0
         self.restarts = 0
         self.there = Exported()
@@ -83,6 +83,15 @@ class PlayedSide(NfsSide):
 
     def __init__(self, server: PlayedServer) -> None:
         self.server = server
+        self.settings = server.settings
+        self.refused: Callable[[Settings], bool] = lambda _: False
+        """With which settings no daemon starts."""
+
+    async def restart(self, settings: Settings, *, patient: bool = False) -> None:
+        await self.server.set_threads(0)
+        self.settings = self.server.settings = settings
+        if self.refused(settings) and not patient:
+            raise CommandError("rpc.mountd does not become ready")
 
     async def problems(self) -> list[str]:
         return [] if self.server.running else ["down"]

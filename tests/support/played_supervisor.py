@@ -168,12 +168,14 @@ class Supervisor:
                 return ShareReply(share=view(self._find(name)))
             case GetServer():
                 return self.server()
-            case UpdateServer(changes=changes, match=match):
+            case UpdateServer(changes=changes, match=match, dry_run=dry_run):
                 check_match(match, server_revision(self.nfs), "the NFS server")
                 wanted = changes.apply(self.nfs)
                 effective(self.settings, wanted)
-                self.nfs = wanted
-                return self.server()
+                there, self.nfs = self.nfs, wanted
+                reply = self.server()
+                self.nfs = there if dry_run else wanted
+                return reply
             case GetConfig():
                 return ConfigReply(config=Config(shares=tuple(self.shares.values())), revision=self.revision)
             case GetConfigFile():
@@ -196,7 +198,7 @@ class Supervisor:
 
     def server(self) -> Reply:
         told_now = told(effective(self.settings, self.nfs))
-        more = {"set": self.nfs, "restart_needed": (), "revision": server_revision(self.nfs)}
+        more = {"set": self.nfs, "started_anew_for": (), "revision": server_revision(self.nfs)}
         return ServerReply(server=ServerView.model_validate({**told_now, **more}))
 
     @property

@@ -1,4 +1,4 @@
-"""The NFS server's settings: set while the appliance runs, kept, and in force at once or at the next start."""
+"""The NFS server's settings: set while the appliance runs, in force at once, and kept."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from pydantic import ValidationError
 
 from appliance.control import Reply
 from appliance.control_server_settings import GetServer, ServerReply, ServerView, UpdateServer
-from appliance.errors import RequestError
+from appliance.errors import CommandError, RequestError, StateError
 from appliance.model.server import ServerChanges, ServerSettings
 from appliance.nfs import daemons
 from appliance.server_settings import effective, threads
 from appliance.settings import Settings
 from appliance.store import Store
-from appliance.supervisor.health import Health
 from appliance.supervisor.server_requests import ServerRequests, in_force
-from tests.support.played_nfs import PlayedSide
 from tests.support.played_supervisor import Supervisor
 from tests.unit.test_api import anonymous, client, error, supervisor
 from tests.unit.test_supervisor_requests import Appliance, running
@@ -40,50 +38,110 @@ Body = Callable[[Appliance, ServerRequests], Awaitable[None]]
 def act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Body], None]:
     async def run(body: Body) -> None:
         async with running(tmp_path, monkeypatch) as appliance:
-            settings = appliance.settings
-            requests = ServerRequests(settings, settings, appliance.store, appliance.changes, appliance.reconciler)
+            requests = ServerRequests(
+                appliance.settings, appliance.store, appliance.changes, appliance.reconciler, appliance.side
+            )
             await body(appliance, requests)
 
     return lambda body: asyncio.run(run(body))
 
 
-def test_threads_change_at_once_and_nothing_else_does(act: Callable[[Body], None]) -> None:
+def test_threads_change_without_a_start_of_the_server(act: Callable[[Body], None]) -> None:
     async def body(appliance: Appliance, requests: ServerRequests) -> None:
         await appliance.create("a")
         log = list(appliance.path.log)
         assert appliance.server.running == 8
-        told = view(await requests.answer(UpdateServer(changes=ServerChanges(threads=20, lease=15))))
-        assert (told.threads, told.lease, told.restart_needed) == (20, 15, ("lease",))
+        told = view(await requests.answer(UpdateServer(changes=ServerChanges(threads=20))))
+        assert (told.threads, told.started_anew_for) == (20, ())
         assert appliance.server.running == 20
         told = view(await requests.answer(UpdateServer(changes=ServerChanges(threads=None))))
-        assert (told.threads, told.lease) == (8, 15)
+        assert told.threads == 8
         assert appliance.server.running == 8
         assert appliance.server.restarts == 0
         assert appliance.path.log == log
-        again = Store(appliance.settings.database)
-        assert again.server() == ServerSettings(lease=15)
-        again.close()
 
     act(body)
 
 
-def test_what_waits_for_a_start_is_a_finding_until_it_is_taken_back(act: Callable[[Body], None]) -> None:
+def test_other_settings_start_the_server_anew_and_touch_no_share(act: Callable[[Body], None]) -> None:
     async def body(appliance: Appliance, requests: ServerRequests) -> None:
-        side = PlayedSide(appliance.server)
-        health = Health(appliance.store, appliance.executor, side, appliance.events, requests.restart_needed)
+        await appliance.create("a")
+        before, log = appliance.server.there, list(appliance.path.log)
 
-        async def findings(**changes: object) -> list[tuple[str, str, str]]:
-            await requests.answer(UpdateServer(changes=ServerChanges.model_validate(changes)))
-            return [(one.code, one.severity, one.message) for one in (await health.report()).findings]
+        async def told(**changes: object) -> tuple[tuple[str, ...], int]:
+            request = UpdateServer(changes=ServerChanges.model_validate(changes))
+            return view(await requests.answer(request)).started_anew_for, appliance.server.restarts
 
-        assert await findings(threads=20) == []
-        assert await findings(mountd_port=5000) == []  # NFSv3 is off: nobody asks there
-        ((code, severity, message),) = await findings(lease=12, addresses=("192.0.2.1",))
-        assert (code, severity) == ("restart-needed", "info")
-        assert message.endswith("lease, addresses")
-        ((code, severity, message),) = await findings(lease=None, addresses=None, versions=("3", "4.1"))
-        assert message.endswith("versions, mountd_port")
-        assert await findings(versions=None, mountd_port=None) == []
+        assert await told(mountd_port=5000) == ((), 0)  # NFSv3 is off: nobody asks there
+        assert await told(lease=12, addresses=("127.0.0.2",), threads=9) == (("lease", "addresses"), 1)
+        assert (appliance.server.settings.nfs_lease, appliance.server.running) == (12, 9)
+        assert await told(versions=("3", "4.1"), mountd_port=None) == (("versions", "mountd_port"), 2)
+        assert (await appliance.change("a")).nfs_paths.v3 == str(appliance.settings.exports_dir / "a")
+        assert await told(lease=None, addresses=None, versions=None) == (("versions", "lease", "addresses"), 3)
+        assert await told(lease=None) == ((), 3)
+        assert (appliance.server.there, appliance.path.log) == (before, log)
+        assert not any(event.kind == "drift-repaired" for event in appliance.events.newest())
+
+    act(body)
+
+
+def test_a_rehearsal_tells_and_does_nothing(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance, requests: ServerRequests) -> None:
+        told = view(await requests.answer(UpdateServer(changes=ServerChanges(lease=12, threads=9), dry_run=True)))
+        assert (told.lease, told.threads, told.started_anew_for) == (12, 9, ("lease",))
+        assert view(await requests.answer(GetServer())).lease != 12
+        assert (appliance.store.server(), appliance.server.restarts) == (ServerSettings(), 0)
+
+    act(body)
+
+
+def test_a_server_that_does_not_start_returns_to_what_it_had(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance, requests: ServerRequests) -> None:
+        await requests.answer(UpdateServer(changes=ServerChanges(lease=12)))
+        appliance.side.refused = lambda settings: settings.nfs_v3
+        with pytest.raises(CommandError, match=r"rpc\.mountd"):
+            await requests.answer(UpdateServer(changes=ServerChanges(versions=("3", "4.1"), lease=13)))
+        assert view(await requests.answer(GetServer())).lease == 12
+        assert (appliance.server.settings.nfs_lease, appliance.server.settings.nfs_v3) == (12, False)
+        assert appliance.server.running == 8
+        assert appliance.store.server() == ServerSettings(lease=12)
+        assert in_force(appliance.store, appliance.settings.run_dir, again=True) == ServerSettings(lease=12)
+
+    act(body)
+
+
+def test_settings_that_cannot_be_kept_are_not_in_force(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance, requests: ServerRequests) -> None:
+        def full(wanted: ServerSettings) -> None:
+            raise StateError(f"no room for {wanted}", "make room")
+
+        appliance.store.set_server = full  # type: ignore[method-assign]
+        before = appliance.server.settings.nfs_lease
+        with pytest.raises(StateError):
+            await requests.answer(UpdateServer(changes=ServerChanges(lease=12)))
+        assert (appliance.server.settings.nfs_lease, appliance.server.running) == (before, 8)
+
+    act(body)
+
+
+def test_an_address_that_is_not_ours_is_refused_before_anything_stops(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance, requests: ServerRequests) -> None:
+        with pytest.raises(RequestError, match=r"192\.0\.2\.1 cannot be listened on: EADDRNOTAVAIL") as caught:
+            await requests.answer(UpdateServer(changes=ServerChanges(addresses=("192.0.2.1",))))
+        assert (caught.value.code, caught.value.field) == ("address-missing", "addresses")
+        assert appliance.server.restarts == 0
+
+    act(body)
+
+
+def test_a_change_that_a_death_cut_off_is_settled_by_the_next_supervisor(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance, requests: ServerRequests) -> None:
+        await requests.settle()
+        assert appliance.server.restarts == 0
+        await appliance.side.restart(appliance.settings.model_copy(update={"nfs_lease": 12}))  # and it was not kept
+        await requests.settle()
+        assert appliance.server.settings == appliance.settings
+        assert appliance.server.running == 8
 
     act(body)
 
@@ -165,4 +223,6 @@ def test_the_server_by_rest(client: TestClient, supervisor: Supervisor) -> None:
     again = client.patch("/v1/server", json={"threads": 9}, headers={"If-Match": found.headers["etag"]})
     assert error(again, 412)["code"] == "revision-changed"
     assert error(client.patch("/v1/server", json={"lease": 5}), 422)["field"] == "lease"
+    rehearsed = client.patch("/v1/server?dry_run=true", json={"threads": 9})
+    assert (rehearsed.status_code, rehearsed.json()["threads"]) == (200, 9)
     assert supervisor.nfs.threads == "auto"

@@ -63,7 +63,8 @@ class Appliance:
         self.executor = Executor(self.settings, self.server, self.path, lambda: self.reconciler.wake())
         self.reconciler = Reconciler(self.settings, self.store, self.executor, Drift(self.events))
         self.changes = Changes(self.settings, self.store, self.executor, self.reconciler, self.path)
-        self.requests = Requests(self.settings, self.store, self.executor, self.changes, PlayedSide(self.server))
+        self.side = PlayedSide(self.server)
+        self.requests = Requests(self.store, self.executor, self.changes, self.side)
 
     def share(self, name: str = "a", source: str = "", **more: object) -> Share:
         source = source or str(self.sources / name)
