@@ -1,4 +1,4 @@
-"""The NFS server's settings change at once: it is started anew under its clients, which see a pause and lose nothing."""
+"""The NFS server's settings change at once: it is started anew under its clients, which lose nothing."""
 
 import re
 from collections.abc import Callable
