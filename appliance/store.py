@@ -1,120 +1,25 @@
-"""The state database: what shall be, kept on the state volume (SQLite, write-ahead log).
-
-fsids. A share's fsid is part of every NFS file handle of it, so it must never come to mean something else. With it go
-the key and the codec of its handles. The three belong to a name, a source and the filesystem there; they are made once
-and kept when the share goes. Whoever makes the same share again gets the same ones, and handles of old go on working.
-Another source, or another filesystem at the same place, gets new ones, since the same node ids name other files there.
-"""
+"""The state database: what shall be, kept on the state volume (SQLite, write-ahead log)."""
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NewType
 from uuid import UUID, uuid4
 
-from appliance import check_store, events, tokens
 from appliance.errors import RequestError
-from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.key import new_key
 from appliance.fuse.source_id import Backing, SourceId
-from appliance.model import Owner, Share
+from appliance.model import Share
 from appliance.model.server import ServerSettings
+from appliance.records import Fsid, Identity, Put, ShareRecord, identity, record
+from appliance.schema import MIGRATIONS, PRECIOUS
 from appliance.state_file import StateFile
 
-Fsid = NewType("Fsid", UUID)
-"""The identity of a share in its clients' file handles."""
-
-# One entry per schema version; entry N takes a database from version N to N + 1. Entries are only ever appended.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE fsids (
-            fsid TEXT PRIMARY KEY,
-            name TEXT NOT NULL,
-            source TEXT NOT NULL,
-            codec TEXT NOT NULL,
-            key BLOB NOT NULL,
-            reserved REAL NOT NULL
-        ) STRICT""",
-        "CREATE INDEX fsids_by_share ON fsids (name, source)",
-        """CREATE TABLE shares (
-            name TEXT PRIMARY KEY,
-            fsid TEXT NOT NULL UNIQUE REFERENCES fsids (fsid),
-            document TEXT NOT NULL,
-            created REAL NOT NULL,
-            changed REAL NOT NULL
-        ) STRICT""",
-    ),
-    (
-        *check_store.SCHEMA,
-        *events.SCHEMA,
-        # Keys that were changed on purpose, so that a handle of old can be told from a forged one. A trigger, because
-        # no way of changing a key may forget it.
-        """CREATE TABLE revoked_keys (
-            fsid TEXT NOT NULL REFERENCES fsids (fsid),
-            key BLOB NOT NULL,
-            revoked REAL NOT NULL
-        ) STRICT""",
-        """CREATE TRIGGER keys_are_remembered AFTER UPDATE OF key ON fsids WHEN OLD.key != NEW.key BEGIN
-            INSERT INTO revoked_keys VALUES (OLD.fsid, OLD.key, unixepoch());
-        END""",
-    ),
-    (*tokens.SCHEMA, *events.SCHEMA_ASKER),
-    # What is at a source proves itself from here on. Of older shares it is learned when they are next served.
-    ("ALTER TABLE fsids ADD COLUMN source_id TEXT",),
-    ("ALTER TABLE shares ADD COLUMN owner TEXT NOT NULL DEFAULT 'api'",),
-    ("CREATE TABLE server (document TEXT NOT NULL) STRICT",),
-    # From here on the copy has the server's settings and the tokens as well. A release that knows nothing of that must
-    # not take the database and its copy for two that differ.
-    (),
-)
-
-# What nothing else tells, each after what it refers to; see appliance.precious.
-_PRECIOUS = ("fsids", "revoked_keys", "shares", "server", "tokens")
-
 _SELECT = "SELECT document, created, changed, owner, fsid, codec, key, source_id FROM shares JOIN fsids USING (fsid)"
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a share's handles depend on: it stays the same for as long as any handle may be about."""
-
-    fsid: Fsid
-    codec: CodecChoice
-    key: bytes = field(repr=False)
-    # Not compared: it may be learned later, and where it is another one, the fsid is as well.
-    source_id: SourceId | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class ShareRecord:
-    """A share as stored; times are seconds since the epoch."""
-
-    share: Share
-    identity: Identity
-    created: float
-    changed: float
-    owner: Owner = "api"
-
-    @property
-    def revision(self) -> str:
-        """What differs whenever what people wrote differs, and stays the same as long as it does."""
-        text = f"{self.share.model_dump_json()} {self.identity.fsid} {self.owner}"
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-@dataclass(frozen=True)
-class Put:
-    """A share as it shall be; with what its source was found to be if the share or its source is new."""
-
-    share: Share
-    backing: Backing | None = None
-    owner: Owner = "api"
 
 
 class _Rehearsed(Exception):
@@ -126,7 +31,7 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         """Open or make the database and bring its schema up to date; raises StateError."""
-        self._file = StateFile(Path(path), MIGRATIONS, _PRECIOUS)
+        self._file = StateFile(Path(path), MIGRATIONS, PRECIOUS)
         self._lock = self._file.lock
         self._db = self._file.connection
 
@@ -147,7 +52,7 @@ class Store:
     def shares(self) -> list[ShareRecord]:
         """All shares, by name."""
         with self._lock:
-            return [_record(*row) for row in self._db.execute(f"{_SELECT} ORDER BY shares.name")]
+            return [record(*row) for row in self._db.execute(f"{_SELECT} ORDER BY shares.name")]
 
     def share(self, name: str) -> ShareRecord:
         """One share; raises RequestError `share-not-found`."""
@@ -185,7 +90,7 @@ class Store:
                 self._db.execute("DELETE FROM shares WHERE name = ?", (name,))
             for put in puts:
                 self._put(put)
-            found = [_record(*row) for row in self._db.execute(f"{_SELECT} ORDER BY shares.name")]
+            found = [record(*row) for row in self._db.execute(f"{_SELECT} ORDER BY shares.name")]
             if rehearse:
                 raise _Rehearsed
         return found
@@ -193,7 +98,7 @@ class Store:
     def _put(self, put: Put) -> None:
         share, now = put.share, time.time()
         row = self._db.execute(f"{_SELECT} WHERE shares.name = ?", (share.name,)).fetchone()
-        old = _record(*row) if row else None
+        old = record(*row) if row else None
         if old is not None and old.share.source == share.source:
             identity = old.identity
         elif put.backing is None:
@@ -284,7 +189,7 @@ class Store:
         row = self._db.execute(f"{_SELECT} WHERE shares.name = ?", (name,)).fetchone()
         if row is None:
             raise RequestError(f"there is no share named {name}", "GET /v1/shares lists them", code="share-not-found")
-        return _record(*row)
+        return record(*row)
 
     def _check_free(self, name: str) -> None:
         if self._db.execute("SELECT 1 FROM shares WHERE name = ?", (name,)).fetchone():
@@ -301,7 +206,7 @@ class Store:
         rows = self._db.execute(
             "SELECT fsid, codec, key, source_id FROM fsids WHERE name = ? AND source = ?", (share.name, share.source)
         )
-        for known in (_identity(*row) for row in rows):
+        for known in (identity(*row) for row in rows):
             # What else a codec depends on was settled when it was first chosen.
             same_codec = (known.codec.kind, known.codec.subvolume) == (codec.kind, codec.subvolume)
             if same_codec and known.source_id is None:
@@ -313,12 +218,3 @@ class Store:
         row = (str(made.fsid), share.name, share.source, codec.to_json(), made.key, now, source_id.to_json())
         self._db.execute("INSERT INTO fsids VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return made
-
-
-def _record(document: str, created: float, changed: float, owner: Owner, *identity: Any) -> ShareRecord:
-    return ShareRecord(Share.model_validate_json(document), _identity(*identity), created, changed, owner)
-
-
-def _identity(fsid: str, codec: str, key: bytes, source_id: str | None) -> Identity:
-    known = SourceId.from_json(source_id) if source_id else None
-    return Identity(Fsid(UUID(fsid)), CodecChoice.from_json(codec), key, known)

@@ -12,8 +12,9 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from appliance import settings, store
+from appliance import settings
 from appliance.errors import HoldfastError, StateError
+from appliance.schema import MIGRATIONS
 from appliance.supervisor import preconditions
 
 # What the processes of the appliance run; a module that cannot be imported would be noticed only after the swap.
@@ -37,9 +38,9 @@ def check_schema(database: Path) -> None:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         raise StateError(f"the state database cannot be read: {error}", "holdfast-deploy status") from error
-    if version > len(store.MIGRATIONS):
+    if version > len(MIGRATIONS):
         raise StateError(
-            f"the state database has schema {version}, this release knows {len(store.MIGRATIONS)}",
+            f"the state database has schema {version}, this release knows {len(MIGRATIONS)}",
             "restore a backup made before the upgrade",
         )
 

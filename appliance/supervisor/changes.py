@@ -16,8 +16,9 @@ from appliance.errors import RequestError
 from appliance.logs import facts
 from appliance.model import Owner, Share
 from appliance.previews import Preview, ShareChange, changed_lines
+from appliance.records import Put, ShareRecord
 from appliance.settings import Settings
-from appliance.store import Put, ShareRecord, Store
+from appliance.store import Store
 from appliance.supervisor.admission import Admission
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.executor import Executor

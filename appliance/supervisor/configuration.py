@@ -17,7 +17,7 @@ from appliance.control_config import (
 )
 from appliance.errors import RequestError
 from appliance.model import Config, Share
-from appliance.store import ShareRecord
+from appliance.records import ShareRecord
 from appliance.supervisor.changes import Change, Changes, check_match
 from appliance.supervisor.shares_file import SharesFile
 

@@ -13,8 +13,9 @@ from appliance.checks.outcomes import Meaning
 from appliance.errors import RequestError
 from appliance.fuse.nodes import ROOT
 from appliance.handles import DecodedHandle, printable
+from appliance.records import ShareRecord
 from appliance.settings import Settings
-from appliance.store import ShareRecord, Store
+from appliance.store import Store
 from appliance.supervisor import checker
 from appliance.supervisor.checker import CheckError
 from appliance.supervisor.executor import Executor

@@ -21,8 +21,8 @@ from appliance.logs import facts
 from appliance.nfs.exports import Export, expected, pairs_of
 from appliance.nfs.server import Exported, NfsServer
 from appliance.numbers import Capacity
+from appliance.records import ShareRecord
 from appliance.settings import Settings
-from appliance.store import ShareRecord
 from appliance.supervisor import mountinfo
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.missing import Missing

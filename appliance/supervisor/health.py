@@ -13,7 +13,8 @@ from appliance.events import Data, Events
 from appliance.health import Finding, HealthReport, Severity
 from appliance.logs import facts
 from appliance.numbers import Capacity
-from appliance.store import ShareRecord, Store
+from appliance.records import ShareRecord
+from appliance.store import Store
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import NFS

@@ -22,7 +22,8 @@ from appliance.control import (
 )
 from appliance.control_config import Match, PreviewReply
 from appliance.model import Share
-from appliance.store import ShareRecord, Store
+from appliance.records import ShareRecord
+from appliance.store import Store
 from appliance.supervisor.changes import Change, Changes, check_match
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.nfs_side import NfsSide

@@ -19,8 +19,8 @@ from appliance.errors import HoldfastError, RequestError
 from appliance.events import Events
 from appliance.logs import facts
 from appliance.model import ConfigFile
+from appliance.records import ShareRecord
 from appliance.settings import Settings
-from appliance.store import ShareRecord
 from appliance.supervisor.changes import Change, Changes
 from appliance.supervisor.threads import in_thread
 

@@ -6,8 +6,8 @@ import asyncio
 
 from appliance.control import NfsPaths, Readiness, ShareState, ShareView
 from appliance.handles import HandleHealth
+from appliance.records import ShareRecord
 from appliance.settings import Settings
-from appliance.store import ShareRecord
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.reconciler import NFS
 

@@ -14,7 +14,8 @@ from appliance.control import GetReadiness, ListShares, ReadinessReply, SharesRe
 from appliance.fuse.source import Source
 from appliance.fuse.source_id import Backing
 from appliance.model import Client, Share
-from appliance.store import Put, Store
+from appliance.records import Put
+from appliance.store import Store
 from appliance.supervisor.threads import in_thread
 from tests.support.appliance import Appliance, running
 from tests.support.children import in_child

@@ -18,6 +18,7 @@ from appliance.fuse.key import KEY_SIZE
 from appliance.fuse.source_id import Backing, SourceId
 from appliance.model import Client, Share
 from appliance.model.server import ServerSettings
+from appliance.schema import MIGRATIONS
 from appliance.state_file import StateFile
 from appliance.store import Store
 from appliance.tokens import Principal, Tokens, TokenWanted, digest
@@ -150,7 +151,7 @@ def test_what_was_another_filesystem_gets_another_identity_and_its_own_when_it_i
 
 
 def test_a_share_of_before_sources_were_identified_learns_what_its_source_is(path: Path) -> None:
-    old = StateFile(path, module.MIGRATIONS[:2], ["fsids", "revoked_keys", "shares"])
+    old = StateFile(path, MIGRATIONS[:2], ["fsids", "revoked_keys", "shares"])
     with old.changing():
         fsid = str(UUID(int=1))
         identity = (fsid, "a", SHARE.source, EXT4.codec.to_json(), bytes(32), 1.0)
@@ -191,7 +192,7 @@ def test_settings_and_tokens_come_back_with_the_shares_and_a_revoked_token_does_
 
 
 def test_a_copy_that_an_earlier_release_has_written_is_not_taken_for_another_state(path: Path) -> None:
-    old = StateFile(path, module.MIGRATIONS[:6], ["fsids", "revoked_keys", "shares"])
+    old = StateFile(path, MIGRATIONS[:6], ["fsids", "revoked_keys", "shares"])
     with old.changing():
         old.connection.execute("INSERT INTO server VALUES (?)", (ServerSettings(lease=15).model_dump_json(),))
     old.close()
@@ -206,9 +207,9 @@ def test_a_copy_that_an_earlier_release_has_written_is_not_taken_for_another_sta
 
 def test_an_old_database_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Store(path).close()
-    monkeypatch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, ("CREATE TABLE more (one TEXT) STRICT",)))
+    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE more (one TEXT) STRICT",)))
     newer = Store(path)
-    assert newer.version == len(module.MIGRATIONS)
+    assert newer.version == len(MIGRATIONS) + 1
     newer.close()
 
 
@@ -216,11 +217,11 @@ def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.
     Store(path).close()
     broken = ("CREATE TABLE more (one TEXT) STRICT", "CREATE NONSENSE")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, broken))
+        patch.setattr(module, "MIGRATIONS", (*MIGRATIONS, broken))
         with pytest.raises(StateError):
             Store(path)
     again = Store(path)
-    assert again.version == len(module.MIGRATIONS)
+    assert again.version == len(MIGRATIONS)
     again.close()
 
 

@@ -31,7 +31,8 @@ from appliance.fuse.pool_events import (
     WorkerDied,
 )
 from appliance.linux.handles import NativeHandle
-from appliance.store import Fsid, Identity, Store
+from appliance.records import Fsid, Identity
+from appliance.store import Store
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.numbers import data_numbers
 from appliance.supervisor.plan import Wanted
