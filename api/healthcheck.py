@@ -7,28 +7,18 @@ it needs, since it is run again and again.
 from __future__ import annotations
 
 import http.client
-import socket
 import sys
+
+from api.unix_http import UnixConnection
 
 _SECONDS = 8.0
 
 
-class _Local(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def connect(self) -> None:
-        """Connect to the path that stands for the host."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_SECONDS)
-        self.sock.connect(self.host)
-
-
 def main(path: str) -> int:
     """Return 0 if the appliance says that it is ready."""
-    connection = _Local("localhost")
-    connection.host = path
+    connection = UnixConnection(path, _SECONDS)
     try:
-        connection.request("GET", "/readyz", headers={"Host": "localhost"})
+        connection.request("GET", "/readyz")
         return int(connection.getresponse().status != 200)
     except (OSError, http.client.HTTPException):
         return 1

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+from appliance.peer import Peer, credentials
+
 _KEY = "holdfast.peer"  # in the scope, which no header reaches
-
-
-@dataclass(frozen=True)
-class Peer:
-    """The process that connected, as it was then."""
-
-    pid: int
-    uid: int
-    gid: int
 
 
 class PeerProtocol(H11Protocol):
@@ -36,11 +25,6 @@ class PeerProtocol(H11Protocol):
     def peer(self) -> Peer:
         """Return who has connected."""
         return credentials(self.transport.get_extra_info("socket"))
-
-
-def credentials(connection: socket.socket) -> Peer:
-    """Return who is at the other end of a connected unix socket."""
-    return Peer(*_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)))
 
 
 def with_peer(app: Callable[..., Awaitable[None]], peer: Peer) -> Callable[..., Awaitable[None]]:

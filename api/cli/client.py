@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from api.unix_http import UnixConnection
 from appliance.errors import HoldfastError
 
 Json = dict[str, Any]
@@ -24,20 +24,6 @@ class ApiRefusal(HoldfastError):
 
     code = "api"
     exit_code = 2
-
-
-class _Local(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 @dataclass(frozen=True)
@@ -95,7 +81,7 @@ class Client:
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         if self._url.startswith(UNIX):
-            return _Local(self._url.removeprefix(UNIX), timeout)
+            return UnixConnection(self._url.removeprefix(UNIX), timeout)
         try:
             parts = urlsplit(self._url)
             if not parts.hostname or parts.scheme not in ("http", "https"):

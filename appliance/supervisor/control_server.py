@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from appliance.control import MAX_MESSAGE, Failure, Question, Reply, Request, en
 from appliance.errors import HoldfastError
 from appliance.logs import facts
 from appliance.model import fault
+from appliance.peer import credentials
 
 _LOG = facts(__name__)
-_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 class ControlServer:
@@ -56,11 +55,11 @@ class ControlServer:
         assert task is not None  # noqa: S101 - asyncio runs this as a task
         self._connections.add(task)
         try:
-            pid, uid, _ = _peer(writer)
-            if uid in self._users:
+            peer = credentials(writer.get_extra_info("socket"))
+            if peer.uid in self._users:
                 await self._converse(reader, writer)
             else:
-                _LOG.warning("a stranger at the control socket was turned away", pid=pid, uid=uid)
+                _LOG.warning("a stranger at the control socket was turned away", pid=peer.pid, uid=peer.uid)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the other side went away
         finally:
@@ -92,9 +91,3 @@ class ControlServer:
         except Exception:  # noqa: BLE001 - one request's defect must not end the supervisor
             _LOG.exception("a request failed")
             return Failure(code="internal", message="the appliance failed to do this", hint="see its log")
-
-
-def _peer(writer: asyncio.StreamWriter) -> tuple[int, int, int]:
-    connection: socket.socket = writer.get_extra_info("socket")
-    pid, uid, gid = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return pid, uid, gid

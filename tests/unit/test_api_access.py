@@ -18,7 +18,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api import healthcheck, peer
+from api import healthcheck
 from api.app import create_app
 from api.authenticator import Openness
 from api.control_client import ControlClient
@@ -26,6 +26,7 @@ from api.failures import Failures
 from api.peer import PeerProtocol
 from api.serving import Certificate, serve
 from appliance.errors import SettingsError
+from appliance.peer import Peer, credentials
 from appliance.tokens import PREFIX, Role
 from tests.support.played_supervisor import Supervisor
 from tests.unit.test_api import ROUTES, SHARE, TOKEN, anonymous, client, error, supervisor
@@ -211,7 +212,7 @@ def test_the_unix_socket_knows_its_peers(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int
 ) -> None:
     real = PeerProtocol.peer
-    monkeypatch.setattr(PeerProtocol, "peer", lambda self: peer.Peer(real(self).pid, uid, 0))
+    monkeypatch.setattr(PeerProtocol, "peer", lambda self: Peer(real(self).pid, uid, 0))
     supervisor.tokens["t"] = (f"{PREFIX}t", "read")
     app = create_app(ControlClient(supervisor.path, timeout=10), TOKEN)
     path = tmp_path / "api.sock"
@@ -244,7 +245,7 @@ def test_without_an_api_nothing_is_healthy(tmp_path: Path) -> None:
 def test_the_kernel_says_who_connects(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:
-        assert peer.credentials(theirs) == peer.Peer(os.getpid(), os.getuid(), os.getgid())
+        assert credentials(theirs) == Peer(os.getpid(), os.getuid(), os.getgid())
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from api import peer
 from api.app import create_app
 from api.cli import parser, show
 from api.cli.__main__ import main
@@ -19,6 +18,7 @@ from api.cli.sharing import client_of
 from api.control_client import ControlClient
 from api.peer import PeerProtocol
 from appliance.events import Event
+from appliance.peer import Peer
 from appliance.tokens import PREFIX
 from tests.support.played_supervisor import Supervisor
 from tests.unit.test_api import TOKEN, supervisor
@@ -32,7 +32,7 @@ def run(supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """The first arguments of each command: over the unix socket, as root in the container."""
     monkeypatch.delenv("HOLDFAST_TOKEN", raising=False)
     real = PeerProtocol.peer
-    monkeypatch.setattr(PeerProtocol, "peer", lambda self: peer.Peer(real(self).pid, 0, 0))
+    monkeypatch.setattr(PeerProtocol, "peer", lambda self: Peer(real(self).pid, 0, 0))
     app = create_app(ControlClient(supervisor.path, timeout=10), TOKEN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "api.sock"))
