@@ -16,7 +16,7 @@ in_force() {
     nsenter --net="/proc/$(docker inspect --format '{{.State.Pid}}' "$(container)")/ns/net" \
         unshare --mount sh -c "mount -t nfsd nfsd /proc/fs/nfsd && cat /proc/fs/nfsd/$1"
 }
-change() { api PATCH "/v1/server$2" "$1"; echo; }
+change() { api PATCH "/v1/server${2:-}" "$1"; echo; }
 was='{"versions": null, "lease": null, "grace": null, "addresses": null}'
 """
 
