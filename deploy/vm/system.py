@@ -22,6 +22,7 @@ PACKAGES = (
     "nfs-common", "nfs-kernel-server", "rpcbind",
     "e2fsprogs", "xfsprogs", "btrfs-progs", "attr", "acl",
     "python3", "curl", "fio", "strace",
+    "krb5-kdc", "krb5-admin-server", "krb5-user", "ktls-utils", "openssl",  # Kerberos and TLS as clients have them
 )
 DISK_SIZE = "16G"  # sparse: only what is used takes room
 # Documentation and translations are never read in there; the boot disk is a third smaller without them.
