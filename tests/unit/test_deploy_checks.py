@@ -49,3 +49,15 @@ def test_pytest_knows_what_it_is_told() -> None:
     argv = (sys.executable, "-m", "pytest", *tiers, "--collect-only", "--quiet")
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("failing", "told"), [("none", []), ("tests/vm", ["pytest in the virtual machine"]), ("tests", ["pytest"])]
+)
+def test_either_half_of_the_tests_can_fail(
+    failing: str, told: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played = f"import sys; print('this is', sys.argv[1]); sys.exit(sys.argv[1] == {failing!r})"
+    monkeypatch.setattr(checks, "PYTEST", (sys.executable, "-c", played))
+    assert checks._run_tests(tmp_path) == told
+    assert "this is tests/vm" in capsys.readouterr().err
