@@ -11,7 +11,7 @@ from appliance.frozen import Frozen
 
 Version = Literal["3", "4.1", "4.2"]
 _Seconds = Annotated[int, Field(strict=True, ge=10, le=3600)]
-_LATER = "Takes effect at the next start of the container."
+_LATER = "The NFS server is started anew for it."
 _Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
 

@@ -46,11 +46,18 @@ def idmapd_conf(settings: Settings) -> str:
     """Return idmapd.conf(5): principals of the default realm of krb5.conf(5) are accounts of the same name."""
     general = ""
     if settings.nfs_krb5_conf.is_file():
-        text = settings.nfs_krb5_conf.read_text(errors="replace")
+        text = _text(settings.nfs_krb5_conf)
         if realm := re.search(r"^\s*default_realm\s*=\s*([\w.-]+)", text, re.MULTILINE):
             general = f"[General]\nDomain = {realm[1].lower()}\nLocal-Realms = {realm[1]}\n"
     # rpc.idmapd's own default is a group "nobody", which Debian has not.
     return f"{general}[Mapping]\nNobody-User = nobody\nNobody-Group = nogroup\n"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # the shares that need none of this are served all the same
+        return ""
 
 
 def _svcgssd(settings: Settings) -> ChildSpec:

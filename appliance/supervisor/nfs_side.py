@@ -66,7 +66,6 @@ class NfsSide:
         await self.server.set_threads(0)
         await self._stop_daemons()
         self.settings = self.server.settings = settings
-        await in_thread(self.server.prepare)
         # Locks of NFSv3 clients have just ended with the server. rpc.statd has them told at its start, unless this says
         # that they were told since the machine's own.
         await in_thread(lambda: NOTIFIED.unlink(missing_ok=True))
@@ -93,11 +92,16 @@ class NfsSide:
 
     async def unprotected(self, shares: Sequence[Share]) -> list[tuple[str, str, str]]:
         """Return what shares ask of the wire and nobody keeps: code of the finding, what is missing, what mends it."""
-        kerberos, tls = protection.needed([client for share in shares for client in share.clients])
+        clients = [client for share in shares for client in share.clients]
+        kerberos, tls = protection.needed(clients)
+        by_certificate = any(client.transport == "mtls" for client in clients)
         found = []
         if kerberos and (lack := await in_thread(protection.lacks_kerberos)):
             found.append(("kerberos-missing", *lack))
-        if tls and (lack := await in_thread(protection.lacks_tls)):
+        lack = await in_thread(protection.lacks_tls) if tls else None
+        if lack is None and by_certificate:
+            lack = await in_thread(protection.lacks_keyrings)
+        if lack is not None:
             found.append(("tls-missing", *lack))
         return found
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from appliance.control import Reply
 from appliance.control_server_settings import GetServer, ServerReply, ServerRequest, ServerView
-from appliance.errors import HoldfastError, RequestError
+from appliance.errors import HoldfastError, RequestError, StateError
 from appliance.logs import facts
 from appliance.model.server import ServerSettings
 from appliance.server_settings import effective, starting_anew, told
@@ -67,9 +67,11 @@ class ServerRequests:
         try:
             await self._run_with(wanted)
             await in_thread(lambda: self._store.set_server(wanted))
-        except HoldfastError as error:
-            _LOG.error("the NFS server returns to the settings it had", reason=error.message)
+        except (HoldfastError, OSError) as error:
+            _LOG.error("the NFS server returns to the settings it had", reason=error)
             await self._return_to(there)
+            if isinstance(error, OSError):
+                raise StateError(f"a file cannot be written: {error}", "make room, or make it writable") from error
             raise
 
     async def _run_with(self, wanted: ServerSettings) -> None:
@@ -82,12 +84,17 @@ class ServerRequests:
             await self._reconciler.attempt()
 
     async def _return_to(self, there: ServerSettings) -> None:
+        """Have the server run with what is stored; what fails of that is logged, kept as a fault and tried again."""
         settings = effective(self._environment, there)
-        await in_thread(lambda: _note(there, settings.run_dir))
         try:
-            await self._reconciler.restart_server(self._nfs_side, settings, patient=True)
-        except HoldfastError:
-            await self._reconciler.attempt()  # which keeps the fault, and has it tried again
+            if starting_anew(self._nfs_side.settings, settings):
+                await self._reconciler.restart_server(self._nfs_side, settings, patient=True)
+            # Only now: whoever comes after a death before this finds a note that differs, and settles it.
+            await in_thread(lambda: _note(there, settings.run_dir))
+        except (HoldfastError, OSError) as error:
+            _LOG.error("the NFS server has not returned yet", reason=error)
+        self._reconciler.settings = settings
+        await self._reconciler.attempt()
 
     def _checked(self, wanted: ServerSettings) -> tuple[str, ...]:
         """Return for which settings the server has to be started anew; raises RequestError."""
@@ -129,16 +136,16 @@ def _known(run_dir: Path) -> ServerSettings | None:
 
 def _check_address(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.bind((address, 0))
-        except OSError as error:
-            raise RequestError(
-                f"addresses: {address} cannot be listened on: {errno.errorcode.get(error.errno or 0, error)}",
-                "name addresses that the appliance's own network has; `ip address` in the container lists them",
-                code="address-missing",
-                field="addresses",
-            ) from None
+    except OSError as error:
+        raise RequestError(
+            f"addresses: {address} cannot be listened on: {errno.errorcode.get(error.errno or 0, error)}",
+            "name addresses that the appliance's own network has; `ip address` in the container lists them",
+            code="address-missing",
+            field="addresses",
+        ) from None
 
 
 def revision(wanted: ServerSettings) -> str:

@@ -124,6 +124,32 @@ def test_settings_that_cannot_be_kept_are_not_in_force(act: Callable[[Body], Non
     act(body)
 
 
+def test_threads_that_cannot_be_kept_go_back_without_a_start_of_the_server(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance, requests: ServerRequests) -> None:
+        def full(wanted: ServerSettings) -> None:
+            raise StateError(f"no room for {wanted}", "make room")
+
+        appliance.store.set_server = full  # type: ignore[method-assign]
+        with pytest.raises(StateError):
+            await requests.answer(UpdateServer(changes=ServerChanges(threads=20)))
+        assert (appliance.server.running, appliance.server.restarts) == (8, 0)
+
+    act(body)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_server_as_it_was(act: Callable[[Body], None]) -> None:
+    async def body(appliance: Appliance, requests: ServerRequests) -> None:
+        note = appliance.settings.run_dir / "server-in-force"
+        note.mkdir()
+        with pytest.raises(StateError, match="cannot be written"):
+            await requests.answer(UpdateServer(changes=ServerChanges(lease=12)))
+        assert (appliance.server.running, appliance.server.restarts) == (8, 0)
+        assert appliance.store.server() == ServerSettings()
+        note.rmdir()
+
+    act(body)
+
+
 def test_an_address_that_is_not_ours_is_refused_before_anything_stops(act: Callable[[Body], None]) -> None:
     async def body(appliance: Appliance, requests: ServerRequests) -> None:
         with pytest.raises(RequestError, match=r"192\.0\.2\.1 cannot be listened on: EADDRNOTAVAIL") as caught:

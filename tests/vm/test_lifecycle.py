@@ -42,7 +42,7 @@ rm -rf /srv/demo
 
 _BACK = f"""
 umount --force --lazy /mnt/demo 2> /dev/null || true
-docker tag holdfast:kept holdfast:latest; docker image rm holdfast:kept > /dev/null
+docker tag holdfast:kept holdfast:latest || true; docker image rm holdfast:kept > /dev/null || true
 compose up --detach --no-build --force-recreate; await_ready
 {shlex.join(MOUNT)}
 api DELETE /v1/shares/demo > /dev/null || true
@@ -66,8 +66,8 @@ def host(client: Client) -> Iterator[Host]:
     """The machine; afterwards it is what it was for the other tests."""
     checkout.bring(client)
     client.channel.execute(("tee", "/root/checkout/compose.override.yaml"), _ADDITIONS)
-    client.run(_BEGIN, 300)
     try:
+        client.run(_BEGIN, 900)
         yield Host(client)
     finally:
         client.run(_BACK, 1500, mounted=False)

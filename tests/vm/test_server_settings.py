@@ -16,7 +16,11 @@ in_force() {
     nsenter --net="/proc/$(docker inspect --format '{{.State.Pid}}' "$(container)")/ns/net" \
         unshare --mount sh -c "mount -t nfsd nfsd /proc/fs/nfsd && cat /proc/fs/nfsd/$1"
 }
-change() { api PATCH "/v1/server${2:-}" "$1"; echo; }
+change() {
+    curl --silent --show-error --fail-with-body --max-time 600 --request PATCH "$HOLDFAST_URL/v1/server${2:-}" \
+        --header "Authorization: Bearer $HOLDFAST_TOKEN" --json "$1"
+    echo
+}
 was='{"versions": null, "lease": null, "grace": null, "addresses": null}'
 """
 
@@ -29,10 +33,10 @@ def test_a_change_is_in_force_at_once_and_clients_see_a_pause(
         trap 'no_second_client; change "$was" > /dev/null' EXIT
         before="$(in_force nfsv4leasetime) $(in_force versions)"
         storm storm-settings; hold; take
-        change '{{"versions": ["3", "4.1", "4.2"], "lease": 13, "grace": 17}}' '?dry_run=true' | grep '"lease","grace"'
+        change '{{"versions": ["3", "4.1", "4.2"], "lease": 33, "grace": 47}}' '?dry_run=true' | grep '"lease","grace"'
         test "$(in_force nfsv4leasetime) $(in_force versions)" = "$before"
-        change '{{"versions": ["3", "4.1", "4.2"], "lease": 13, "grace": 17}}' | grep '"lease","grace"'
-        test "$(in_force nfsv4leasetime) $(in_force nfsv4gracetime)" = '13 17'
+        change '{{"versions": ["3", "4.1", "4.2"], "lease": 33, "grace": 47}}' | grep '"lease","grace"'
+        test "$(in_force nfsv4leasetime) $(in_force nfsv4gracetime)" = '33 47'
         in_force versions | grep --word-regexp '+3'
         docker exec $(container) rpcinfo -T tcp 127.0.0.1 nfs 3
         still_held

@@ -132,11 +132,12 @@ prepare() {
 }
 
 tidy() {
-    umount -f /mnt/wire 2> /dev/null || true
+    umount --force --lazy /mnt/wire 2> /dev/null || true
+    [ ! -e $config/client/hosts.before ] || cat $config/client/hosts.before > /etc/hosts
     for pid in $(cat $config/client/pids || true); do kill $pid || true; done
     tail -n 50 $config/client/*.log || true
     wire logs || true
-    wire down --volumes
-    [ ! -e $config/client/hosts.before ] || cat $config/client/hosts.before > /etc/hosts
-    rm -rf $config /srv/wire /mnt/wire /tmp/krb5cc_4321
+    wire down --volumes || true
+    rmdir /mnt/wire || true
+    rm -rf $config /srv/wire /tmp/krb5cc_4321
 }
