@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import threading
 from typing import NamedTuple
 
 from appliance.linux import libc
@@ -28,8 +29,8 @@ class NativeHandle(NamedTuple):
     data: bytes
 
 
-class _Scratch:
-    """Memory that one process uses for all its calls, which come one at a time."""
+class _Scratch(threading.local):
+    """Memory that a thread uses for all its calls; the supervisor opens sources in several at once."""
 
     def __init__(self) -> None:
         self.memory = bytearray(_HEADER.size + MAX_HANDLE_SIZE)
