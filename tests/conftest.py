@@ -5,6 +5,7 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
+from appliance.logs import ConsoleFormatter
 from tests.support.daemon import PYTHON
 from tests.support.filesystems import KINDS
 from tests.support.tiers import OBSTACLES
@@ -54,6 +55,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if program := config.getoption("--daemon-python"):
         PYTHON[0] = program
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have failed tests show the values of the facts that were logged, which pytest's own format leaves out."""
+    if plugin := session.config.pluginmanager.get_plugin("logging-plugin"):
+        plugin.report_handler.setFormatter(ConsoleFormatter())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

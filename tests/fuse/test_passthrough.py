@@ -54,7 +54,7 @@ def opens(served: Daemon) -> Iterator[Registry]:
     """The daemon's registry of open files, and at the end none may be left."""
     with registry(served) as found:
         yield found
-        _await(lambda: (len(found.files), found.files.ids, found.files.left) == (0, 0, 0), "files stay open")
+        _await(found.all_closed, "files stay open")
         assert (found.made > 0, found.files.refusal) == (True, 0)
         assert found.ids_of_the_kernel(found.made + 100) == []
 
@@ -153,7 +153,7 @@ def test_a_worker_killed_at_any_step_of_open_and_close(
             pytest.fail("the worker was killed however late")
         assert number > 1 or (call == "ioctl" and others), "nobody was killed"  # the id is there already, and stays
         stack.close()
-        _await(lambda: (len(found.files), found.files.ids) == (0, 0), "a file stays open")
+        _await(found.all_closed, "a file stays open")
         assert found.files.refusal == 0, "a worker could not make an id"
         assert found.ids_of_the_kernel(found.made + 100) == []
 

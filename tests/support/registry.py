@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -48,6 +49,18 @@ class Registry:
     def busy_workers(self) -> list[int]:
         """Return the pids of workers that have served requests."""
         return [words[Word.PID] for words in self._workers() if words[Word.PID] and words[Word.REQUESTS]]
+
+    def all_closed(self) -> bool:
+        """Whether nothing is open, and every backing id has gone from the kernel as well as from the registry.
+
+        A worker takes an id out of the registry first, under the lock, and then closes it, which may take long.
+        """
+        fcntl.lockf(self._board.fd, fcntl.LOCK_EX)
+        try:
+            closing = any(words[Word.CLOSING] for words in self._workers())
+            return not (len(self.files) or self.files.ids or self.files.left or closing)
+        finally:
+            fcntl.lockf(self._board.fd, fcntl.LOCK_UN)
 
     def _workers(self) -> list[memoryview]:
         return [self._board.slot(index).words for index in range(MAX_WORKERS)]
