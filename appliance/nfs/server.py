@@ -9,7 +9,7 @@ from pathlib import Path
 
 from appliance.errors import CommandError
 from appliance.logs import facts
-from appliance.nfs import counters, daemons, null_call, protectors
+from appliance.nfs import counters, daemons, null_call, protectors, unanswered
 from appliance.nfs.clients import Info, State, parse_rmtab
 from appliance.nfs.commands import complete, failure, run
 from appliance.nfs.exports import parse_etab, resolved
@@ -97,10 +97,22 @@ class NfsServer:
         if wrong := there - wanted.pairs | resolved(wanted.pairs - there):
             raise failure(argv, f"exports are not as wanted: {sorted(wrong)}")
         await self.flush()
+        await self._answer(wanted.text, unserved)
         _write(self._in_force, wanted.text)
         for line in sorted(complaints):
             _LOG.warning("exportfs complained", output=line)
         _LOG.info("exports are in force", exports=len(there))
+
+    async def _answer(self, exports: str, unserved: Collection[Path]) -> None:
+        """Tell clients that were kept waiting for a share that it is there. What fails they find out by themselves."""
+        paths = {fsid: path for fsid, path in unanswered.served(exports).items() if Path(path) not in unserved}
+        try:
+            answered = await unanswered.answer(paths, self.settings.command_timeout)
+        except (OSError, CommandError) as error:
+            _LOG.warning("clients may wait two minutes longer for a share that is back", reason=error)
+        else:
+            if answered:
+                _LOG.info("clients were kept waiting, and are told", questions=answered)
 
     async def flush(self) -> None:
         """Make the kernel forget what rpc.mountd told it, and close the files it keeps open for speed."""
