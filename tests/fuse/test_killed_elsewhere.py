@@ -12,11 +12,13 @@ import pytest
 
 from tests.support.children import Child, in_child
 from tests.support.daemon import Daemon, daemon
-from tests.support.faulty_pool import MARKERS
+from tests.support.faulty_pool import MARKERS, PATIENCE
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor
-from tests.support.killing import killed_at, only_worker
+from tests.support.killing import killed_at, killed_at_reply, only_worker
 from tests.support.patience import SECONDS, until
+from tests.support.processes import alive, kill
+from tests.support.registry import registry
 
 pytestmark = pytest.mark.fuse
 
@@ -82,6 +84,32 @@ def test_workers_that_die_while_they_attach_cost_nobody_anything(lone_worker: Da
 
 def _await_degraded(running: Daemon, times: int) -> None:
     until(lambda: running.log.path.read_text().count(f"holdfast: {_DEGRADED}") >= times, "the workers did not die")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_worker_that_is_waited_for_in_a_drain_may_be_killed(
+    faulty: Daemon, markers: Path, moment: str
+) -> None:
+    """It is killed before or after it did what it was asked for; a drain that did not see it would wait for ever."""
+    (markers / PATIENCE).touch()
+    (markers / "one").touch()
+    made = faulty.mountpoint / "x.hang.one"
+    with registry(faulty) as board, Child(partial(os.mkdir, made)) as client:
+        until((markers / "one.reached").exists, "nobody was asked")
+        at_work = int((markers / "one.reached").read_text())
+        (other,) = {*faulty.workers} - {at_work}
+        kill(other)
+        until(board.draining, "nobody drains")
+        if moment == "before":
+            kill(at_work)
+            (markers / "one").unlink()
+        else:
+            with killed_at_reply(1, at_work):
+                (markers / "one").unlink()
+                until(lambda: not alive(at_work), "it was not killed")
+        client.result()
+        until(lambda: not board.draining(), "somebody drains still")
+    in_child(partial(os.rmdir, made))
 
 
 @pytest.mark.parametrize("moment", ["die-before", "die-after"])

@@ -2,24 +2,28 @@
 
 What fails is a request for a name that says so, in whichever worker: NAME.die-before.ID and NAME.die-after.ID before
 and after the operation was carried out; NAME.die-after.2.ID only the first two times; NAME.hang.ID waits before
-it is carried out until the marker is taken away, and makes ID.reached. The daemon itself has no such thing in it.
+it is carried out until the marker is taken away, and makes ID.reached with the worker's pid. The daemon itself has no
+such thing in it.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from appliance.fuse import pool, worker
+from appliance.fuse import drain, pool, worker
 from appliance.fuse.operations import Operations
 from appliance.fuse.recovery import OPERATIONS
+from appliance.fuse.scoreboard import Scoreboard
 
 MARKERS = "HOLDFAST_TEST_MARKERS"  # the variable with the directory of the markers: a byte for each death
+PATIENCE = "patience"  # a marker that, while it is there, has drains wait for ever
 
 _HEALTHY = ("lookup", "getxattr")  # asked for in the course of other operations
 _ORDER = re.compile(rb"\.(die-before|die-after|hang)\.(?:(\d+)\.)?(\w+)$")
@@ -38,7 +42,9 @@ def _faulty(verb: str) -> Callable[..., Any]:
         if kind == b"die-before":
             _die(path, times)
         if kind == b"hang":
-            path.with_suffix(".reached").touch()
+            reached = path.with_suffix(".new")
+            reached.write_text(str(os.getpid()))
+            reached.rename(path.with_suffix(".reached"))
             while path.exists():
                 time.sleep(0.01)
         try:
@@ -58,7 +64,13 @@ def _die(marker: Path, times: bytes | None) -> None:
             signal.raise_signal(signal.SIGABRT)
 
 
+def _drain(board: Scoreboard, workers: Iterable[drain.Worker], patience: float, meanwhile: Any) -> list[drain.Worker]:
+    endless = (Path(os.environ[MARKERS]) / PATIENCE).exists()
+    return drain.drain(board, workers, math.inf if endless else patience, meanwhile)
+
+
 if __name__ == "__main__":
+    vars(pool)["drain"] = _drain
     faulty = {f"op_{verb}": _faulty(verb) for verb in OPERATIONS}
     vars(worker)["Operations"] = type("FaultyOperations", (Operations,), faulty)
     pool.main()

@@ -62,6 +62,10 @@ class Registry:
         finally:
             fcntl.lockf(self._board.fd, fcntl.LOCK_UN)
 
+    def draining(self) -> bool:
+        """Whether no request may be begun, since all that are to be sent again have to be left alone before."""
+        return self._board.draining
+
     def _workers(self) -> list[memoryview]:
         return [self._board.slot(index).words for index in range(MAX_WORKERS)]
 
