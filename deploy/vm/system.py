@@ -23,6 +23,8 @@ PACKAGES = (
     "e2fsprogs", "xfsprogs", "btrfs-progs", "attr", "acl",
     "python3", "curl", "fio", "strace",
     "krb5-kdc", "krb5-admin-server", "krb5-user", "ktls-utils", "openssl",  # Kerberos and TLS as clients have them
+    "podman", "crun", "netavark", "aardvark-dns",  # the other engine that people run it on
+    "nfs-ganesha", "nfs-ganesha-vfs", "git", "rust-src",  # the benchmark: a peer, and what clients do to real sources
 )
 DISK_SIZE = "16G"  # sparse: only what is used takes room
 # Documentation and translations are never read in there; the boot disk is a third smaller without them.
