@@ -30,6 +30,7 @@ class Boundary(pyfuse3.Operations):
 
     _board: Scoreboard
     _slot: Slot
+    _words: memoryview
     before_request: Callable[[], None]
     wait_for_drain: Callable[[], None]
     wait_for_room: Callable[[], bool]
@@ -53,6 +54,7 @@ class Boundary(pyfuse3.Operations):
         """
         self._board = board
         self._slot = slot
+        self._words = slot.words
         self.before_request = before_request
         self.wait_for_drain = wait_for_drain
         self.wait_for_room = wait_for_room
@@ -66,7 +68,7 @@ class Boundary(pyfuse3.Operations):
 
     def begin(self, operation: int, node: int) -> None:
         """Record that a request is being served, unless the share is being drained."""
-        words = self._slot.words
+        words = self._words
         words[Word.OPERATION] = operation
         words[Word.NODE] = node
         words[Word.REQUESTS] += 1

@@ -70,18 +70,19 @@ class Changes:
 
     def _make(self, change: Change, directory: NodeId, name: bytes, make: Callable[[int], None]) -> Entry:
         """Make `name`. That it exists already is no error if this very request has made it."""
-        before = self._node_of(directory, name)
+        at = self._inodes.directory(directory)
+        before = self._node_of(at, name)
         earlier = self._begin(change, directory, name, before)
         if before and (earlier is None or earlier.before):
             raise _error(errno.EEXIST)
         if not before:
-            make(self._inodes.directory(directory))
-        return self._inodes.child(directory, name)
+            make(at)
+        return self._inodes.child_of(at, name)
 
-    def _node_of(self, directory: NodeId, name: bytes) -> int:
-        """Return the inode that a name has, 0 for none."""
+    def _node_of(self, directory: int, name: bytes) -> int:
+        """Return the inode that a name has in the directory of a descriptor, 0 for none."""
         try:
-            return self._inodes.name(self._inodes.directory(directory), name)[0]
+            return self._inodes.name(directory, name)[0]
         except FileNotFoundError:
             return 0
 

@@ -99,7 +99,11 @@ class Inodes:
 
     def child(self, directory: NodeId, name: bytes) -> Entry:
         """Look `name` up in a directory, never through a symbolic link, and keep its descriptor."""
-        descriptor = os.open(name, _CHILD, dir_fd=self.directory(directory))
+        return self.child_of(self.directory(directory), name)
+
+    def child_of(self, directory: int, name: bytes) -> Entry:
+        """Do the same in the directory of a descriptor that `directory` gave for this request."""
+        descriptor = os.open(name, _CHILD, dir_fd=directory)
         try:
             node, generation = self.name(descriptor)
             attributes = os.stat(descriptor)

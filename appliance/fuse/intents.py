@@ -14,9 +14,8 @@ kernel sends again (see recovery): one whose answer had been sent when the worke
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from appliance.fuse.nodes import NodeId
 from appliance.fuse.scoreboard import Scoreboard, Slot
@@ -39,8 +38,7 @@ class Change(IntEnum):
     REMOVEXATTR = 10
 
 
-@dataclass(frozen=True)
-class Intent:
+class Intent(NamedTuple):
     """One change of a directory, or of an inode's extended attributes, about to be made.
 
     `before` is the inode that the name had when the operation began, 0 for none; for an extended attribute it is 1 if
@@ -84,7 +82,7 @@ class Intent:
 
     def same_request(self, other: Intent) -> bool:
         """Whether both speak of the same request, whatever each found on the filesystem."""
-        return replace(self, before=0, new_before=0) == replace(other, before=0, new_before=0)
+        return self._replace(before=0, new_before=0) == other._replace(before=0, new_before=0)
 
     def touches(self, directory: int) -> bool:
         """Whether the change is made in this directory."""

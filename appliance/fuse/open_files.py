@@ -18,7 +18,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import IntEnum
+from typing import Final
 
 from appliance.fuse.nodes import NodeId
 from appliance.fuse.scoreboard import OPEN_FILES, Scoreboard, Slot, Word
@@ -32,21 +32,21 @@ _MAX_LEFT = 256
 _ORPHANS = 64  # ids that are looked at; as many workers in a row would have to die while they make one to lose any
 
 
-class _Head(IntEnum):
+class _Head:
     """The words at the head of the registry. Rows count from 1, so that 0 is none."""
 
-    JOURNAL = 0  # entries of the journal that are in force
-    REGISTERING = 1  # an id is being made, the one after LAST_ID
-    LAST_ID = 2
-    SERIAL = 3
-    FILES = 4  # open files
-    IDS = 5
-    REFUSAL = 6  # errno with which the kernel last refused to make an id, 0 for never
-    LEFT = 7  # ids that the dead had still to close
-    NEW_FILE_ROW = 8  # rows that have ever been used
-    FREE_FILE_ROW = 9
-    NEW_INODE_ROW = 10
-    FREE_INODE_ROW = 11
+    JOURNAL: Final = 0  # entries of the journal that are in force
+    REGISTERING: Final = 1  # an id is being made, the one after LAST_ID
+    LAST_ID: Final = 2
+    SERIAL: Final = 3
+    FILES: Final = 4  # open files
+    IDS: Final = 5
+    REFUSAL: Final = 6  # errno with which the kernel last refused to make an id, 0 for never
+    LEFT: Final = 7  # ids that the dead had still to close
+    NEW_FILE_ROW: Final = 8  # rows that have ever been used
+    FREE_FILE_ROW: Final = 9
+    NEW_INODE_ROW: Final = 10
+    FREE_INODE_ROW: Final = 11
 
 
 _JOURNAL = OPEN_FILES + 64
@@ -210,7 +210,7 @@ class OpenFiles:
         self._set(_FILE + row * _FILE_WORDS + _FILE_HANDLE, handle)
         return handle
 
-    def _take_row(self, free: _Head, new: _Head, links: int, size: int) -> int:
+    def _take_row(self, free: int, new: int, links: int, size: int) -> int:
         """Return a row that is not in use: the first of the list of free ones, or one never used."""
         if row := self._words[OPEN_FILES + free]:
             self._set_head(free, self._words[links + row * size])
@@ -290,10 +290,10 @@ class OpenFiles:
         in_use = (row for row in rows if self._words[_INODE + row * _INODE_WORDS + _COUNT])
         return {self._words[_INODE + row * _INODE_WORDS + _ID] for row in in_use}
 
-    def _set_slot(self, slot: Slot, word: Word, value: int) -> None:
+    def _set_slot(self, slot: Slot, word: int, value: int) -> None:
         self._set(slot.word_index(word), value)
 
-    def _set_head(self, word: _Head, value: int) -> None:
+    def _set_head(self, word: int, value: int) -> None:
         self._set(OPEN_FILES + word, value)
 
     def _set(self, index: int, value: int) -> None:

@@ -114,8 +114,10 @@ class _Worker:
         self._context = context
         self._board = context.board
         self._slot = slot
+        self._words = slot.words
         self._others = [context.board.slot(index) for index in range(context.slots) if index != slot.index]
-        self._removals = self._counts()
+        self._removal_counts = context.board.removal_counts(context.slots)
+        self._removals = self._removal_counts.tobytes()
         self._seen = {other.index: other.removed_count for other in self._others}
         slot.words[Word.REMOVALS_SEEN] = sum(self._seen.values())
         self._aged = time.monotonic()
@@ -166,7 +168,7 @@ class _Worker:
 
     def between_requests(self) -> None:
         """The last reply has been sent. Say so, and let go of what others have removed or nobody has used."""
-        words = self._slot.words
+        words = self._words
         cache = self._inodes.cache
         words[Word.HITS], words[Word.MISSES] = cache.hits, cache.misses
         words[Word.DESCRIPTORS] = len(cache)
@@ -216,14 +218,10 @@ class _Worker:
         yield
         words[Word.BUSY] = before
 
-    def _counts(self) -> bytes:
-        return self._board.removal_counts(self._context.slots).tobytes()
-
     def _drop_removed(self) -> None:
         """Close descriptors of inodes whose last name another worker has removed."""
-        counts = self._counts()
-        if counts != self._removals:
-            self._removals = counts
+        if self._removal_counts != self._removals:
+            self._removals = self._removal_counts.tobytes()
             with self._housekeeping():
                 self._drop_announced()
 
