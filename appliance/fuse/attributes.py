@@ -47,13 +47,19 @@ def absent(validity: Validity) -> pyfuse3.EntryAttributes:
 
 
 def set_attributes(
-    inodes: Inodes, node: NodeId, wanted: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields
+    inodes: Inodes,
+    node: NodeId,
+    wanted: pyfuse3.EntryAttributes,
+    fields: pyfuse3.SetattrFields,
+    caller: pyfuse3.RequestContext,
 ) -> None:
     """Apply the fields that are marked, in the order in which one does not undo another.
 
     Owner before mode, since chown(2) clears setuid and setgid; size before times, since truncation sets them.
     """
     descriptor = inodes.path(node)
+    if not _any(fields) or (fields.update_size and caller.uid != 0):
+        clear_privileges(descriptor)
     if fields.update_uid or fields.update_gid:
         files.chown(
             descriptor,
@@ -70,6 +76,36 @@ def set_attributes(
             wanted.st_atime_ns if fields.update_atime else None,
             wanted.st_mtime_ns if fields.update_mtime else None,
         )
+
+
+def _any(fields: pyfuse3.SetattrFields) -> bool:
+    return (
+        fields.update_mode
+        or fields.update_size
+        or fields.update_uid
+        or fields.update_gid
+        or fields.update_atime
+        or fields.update_mtime
+        or fields.update_ctime
+    )
+
+
+def clear_privileges(descriptor: int) -> None:
+    """Clear setuid, and setgid where the group may execute: somebody without CAP_FSETID is about to change the content.
+
+    That is a daemon's business under FUSE_HANDLE_KILLPRIV_V2. Before a write the kernel says so by a SETATTR of
+    nothing (file_remove_privs() asks for less than fuse_setattr() leaves in it). For a truncation it has a flag that
+    pyfuse3 does not pass on; who is not root has no CAP_FSETID, and of knfsd's callers root always has it. At a change
+    of owner the source's own kernel does it, and file capabilities the mount's kernel removes itself.
+    """
+    mode = os.stat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        return
+    kept = mode & ~stat.S_ISUID
+    if mode & stat.S_IXGRP:
+        kept &= ~stat.S_ISGID
+    if kept != mode:
+        files.chmod(descriptor, stat.S_IMODE(kept))
 
 
 def clear_foreign_setgid(descriptor: int, caller: pyfuse3.RequestContext) -> None:

@@ -37,8 +37,9 @@ def cached(options: PoolOptions, caching: Caching) -> PoolOptions:
         options,
         entry_timeout=seconds,
         attr_timeout=seconds,
-        # Nobody is told of a name that comes to be where there was none, unless the kernel makes it itself.
-        negative_timeout=seconds if caching is Caching.EXCLUSIVE else 0.0,
+        # That there is no such name is believed for as long: knfsd looks it up again when a client then makes it, and
+        # what makes names expire is about those that are not there as well.
+        negative_timeout=seconds,
         watch=caching is Caching.SHARED,
     )
 

@@ -37,16 +37,14 @@ class Durability:
             for directory in dict.fromkeys(directories):
                 self._write_out(directory)
 
-    def attributes(self, node: NodeId) -> None:
-        """Write out an inode whose attributes have changed.
+    def attributes(self, node: NodeId, mode: int) -> None:
+        """Write out an inode, which has this mode, whose attributes have changed.
 
         Those of symbolic links, devices, sockets and FIFOs wait for the filesystem's pace: they cannot be opened
         without side effects, and neither handles nor contents depend on them.
         """
-        if self._durable:
-            mode = os.stat(self._inodes.path(node)).st_mode
-            if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-                self._write_out(node)
+        if self._durable and (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            self._write_out(node)
 
     def _write_out(self, node: NodeId) -> None:
         try:

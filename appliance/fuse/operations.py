@@ -145,9 +145,10 @@ class Operations(Boundary):
     ) -> pyfuse3.EntryAttributes:
         """Change mode, owner, size and times. The open file that a truncation may come with makes no difference."""
         self._inodes.attributes(node)  # only so that a directory that left the share is not changed
-        attributes.set_attributes(self._inodes, node, wanted, fields)
-        self._durability.attributes(node)
-        return self.op_getattr(node, caller)
+        attributes.set_attributes(self._inodes, node, wanted, fields, caller)
+        changed = self._inodes.attributes(node)
+        self._durability.attributes(node, changed.st_mode)
+        return self._reply(Entry(node, 0, changed))
 
     def op_access(self, _node: NodeId, _mode: int, _caller: pyfuse3.RequestContext) -> bool:
         """Never asked under default_permissions."""
@@ -173,7 +174,7 @@ class Operations(Boundary):
         self._changes.by(caller.pid).setxattr(node, name, value)
         if name == attributes.ACCESS_ACL:
             attributes.clear_foreign_setgid(self._inodes.path(node), caller)
-        self._durability.attributes(node)
+        self._durability.attributes(node, os.stat(self._inodes.path(node)).st_mode)
 
     def op_listxattr(self, node: NodeId, _caller: pyfuse3.RequestContext) -> Sequence[bytes]:
         """Return the names of an inode's extended attributes."""
@@ -182,7 +183,7 @@ class Operations(Boundary):
     def op_removexattr(self, node: NodeId, name: bytes, caller: pyfuse3.RequestContext) -> None:
         """Remove an extended attribute."""
         self._changes.by(caller.pid).removexattr(node, name)
-        self._durability.attributes(node)
+        self._durability.attributes(node, os.stat(self._inodes.path(node)).st_mode)
 
     # Files
 

@@ -47,6 +47,7 @@ class InitFlag(enum.IntFlag):
     PARALLEL_DIROPS = 1 << 18
     POSIX_ACL = 1 << 20
     MAX_PAGES = 1 << 22
+    HANDLE_KILLPRIV_V2 = 1 << 28
     INIT_EXT = 1 << 30
     PASSTHROUGH = 1 << 37
     HAS_RESEND = 1 << 39
@@ -57,7 +58,9 @@ REQUIRED = InitFlag.EXPORT_SUPPORT | InitFlag.DO_READDIRPLUS | InitFlag.INIT_EXT
 
 # DONT_MASK: the umask is the backing filesystem's to apply, since a default ACL takes its place.
 # AUTO_INVAL_DATA: a file changed behind the mount drops its cached pages once the attributes show it.
-# No ATOMIC_O_TRUNC: the kernel sends SETATTR first, and so clears setuid and setgid as for any truncate.
+# HANDLE_KILLPRIV_V2: who changes a program clears its setuid and setgid, see attributes.clear_privileges. In return the
+# kernel remembers of a file that it has no capabilities (SB_NOSEC), which it would ask about before each write.
+# No ATOMIC_O_TRUNC: the kernel sends SETATTR first, and so setuid and setgid are cleared as for any truncate.
 # No READDIRPLUS_AUTO: pyfuse3 implements READDIRPLUS only.
 # No WRITEBACK_CACHE: it excludes PASSTHROUGH.
 WANTED = (
@@ -70,6 +73,7 @@ WANTED = (
     | InitFlag.PARALLEL_DIROPS
     | InitFlag.POSIX_ACL
     | InitFlag.MAX_PAGES
+    | InitFlag.HANDLE_KILLPRIV_V2
     | InitFlag.PASSTHROUGH
 )
 

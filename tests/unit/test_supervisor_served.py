@@ -211,7 +211,7 @@ def test_another_number_of_workers_needs_no_unmount() -> None:
 def test_who_changes_the_source_decides_for_how_long_the_kernel_believes() -> None:
     async def act(share: ServedShare, path: FakePath) -> None:
         (pool,) = path.pools
-        assert (pool.options.entry_timeout, pool.options.negative_timeout, pool.options.watch) == (1.0, 0.0, True)
+        assert (pool.options.entry_timeout, pool.options.negative_timeout, pool.options.watch) == (1.0, 1.0, True)
         state = await share.state()
         assert state.caching is not None
         assert (state.caching.watched, state.caching.reason) == (True, "played")
