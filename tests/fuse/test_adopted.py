@@ -22,10 +22,12 @@ from appliance.fuse.source import Source
 from appliance.records import Fsid, Identity
 from appliance.supervisor.fuse_path import FuseDataPath
 from tests.support.children import Child
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import ONE_PER_CODEC, Filesystem
 from tests.support.patience import SECONDS, until
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = ONE_PER_CODEC  # who takes over knows inodes by their node ids alone
 
 _NAME = "adopted"
 

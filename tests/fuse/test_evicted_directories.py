@@ -10,10 +10,12 @@ import pytest
 from tests.fuse.conftest import StartDaemon
 from tests.support.children import in_child
 from tests.support.daemon import Daemon
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import ONE_PER_CODEC, Filesystem
 from tests.support.witness import Witness, drop_caches, mark, open_by_handle, opened_root, take
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = ONE_PER_CODEC  # what the kernel asks anew is by node id
 
 _DEPTH = 40
 

@@ -17,11 +17,13 @@ import pytest
 
 from appliance.linux import files
 from tests.support.daemon import Daemon, daemon
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import ONE_PER_CODEC, Filesystem
 from tests.support.janitor import Janitor
 from tests.support.killing import killed_at_reply, only_worker, replaced
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = ONE_PER_CODEC  # recovery knows inodes by their node ids alone
 
 _MOST_REPLIES = 25  # no operation below takes as many
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.children import Child, in_child
 from tests.support.daemon import Daemon, daemon
 from tests.support.faulty_pool import MARKERS, PATIENCE
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import ONE_PER_CODEC, Filesystem
 from tests.support.janitor import Janitor
 from tests.support.killing import killed_at, killed_at_reply, only_worker
 from tests.support.patience import SECONDS, until
@@ -21,6 +21,8 @@ from tests.support.processes import alive, kill
 from tests.support.registry import registry
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = ONE_PER_CODEC  # recovery knows inodes by their node ids alone
 
 # What a pool process calls while it recovers, in about this order: it reaps, drains, has the requests sent again, reads
 # them, forks, and tells.

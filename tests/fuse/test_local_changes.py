@@ -18,13 +18,15 @@ from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.scoreboard import Scoreboard
 from appliance.fuse.watcher import Watched, Watcher
 from tests.support.daemon import Daemon, daemon
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import ONE_PER_CODEC, Filesystem
 from tests.support.janitor import Janitor
 from tests.support.processes import alive, children, kill, name
 from tests.support.registry import registry
 from tests.support.watching import PATIENCE_SECONDS, prove_watching, until
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = ONE_PER_CODEC  # fanotify tells native handles, as codecs know them
 
 _FOR_AN_HOUR = ("--timeout", "3600", "--negative-timeout", "3600")
 

@@ -15,13 +15,15 @@ from appliance.fuse.source import Source
 from appliance.linux import dirents
 from tests.support.commands import run
 from tests.support.daemon import Daemon, daemon
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import ONE_PER_CODEC, Filesystem
 from tests.support.janitor import Janitor
 from tests.support.patience import until
 from tests.support.posix.files import content, make, opened
 from tests.support.witness import drop_caches, faults, mark, opened_root, outcome, take
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = ONE_PER_CODEC  # mounts are the kernel's, whatever is on them
 
 
 @contextmanager

@@ -108,6 +108,8 @@ KINDS: dict[str, Callable[[Path, Path], AbstractContextManager[None]]] = {
     "tmpfs": _tmpfs,
     "overlay": _overlay,
 }
+# For what depends on the rule between handles and node ids at most: of each codec the usual one.
+ONE_PER_CODEC = ("ext4", "xfs", "btrfs", "tmpfs")
 
 
 @contextmanager
