@@ -131,9 +131,10 @@ class Changes:
         that, and the caller itself waits for its answer. (Of knfsd's threads nothing is known, they are all the same
         caller: there somebody else may be told in these milliseconds that the attribute is not there yet.)
         """
-        left = self._intents.left(Intent(Change.SETXATTR, node, name, caller=self._caller))
-        if left and not left.before:
-            raise _error(errno.ENODATA)
+        if self._intents.any_left:
+            left = self._intents.left(Intent(Change.SETXATTR, node, name, caller=self._caller))
+            if left and not left.before:
+                raise _error(errno.ENODATA)
         return os.getxattr(self._inodes.attributes_path(node), name)
 
     def setxattr(self, node: NodeId, name: bytes, value: bytes) -> None:

@@ -101,15 +101,18 @@ class Intents:
 
         What the dead worker found before it began is then what counts, so that is what is recorded anew.
         """
-        earlier = self._take_over(intent) if self._board.recovered else None
+        earlier = self._take_over(intent) if self.any_left else None
         if earlier is None:
             self._slot.write_intent(intent.pack())
         return earlier
 
+    @property
+    def any_left(self) -> bool:
+        """Whether dead workers have left any intents, which is nearly never."""
+        return bool(self._board.recovered)
+
     def left(self, intent: Intent) -> Intent | None:
         """Return the intent that a dead worker left for the same request, without taking it over."""
-        if not self._board.recovered:
-            return None
         left = (Intent.unpack(data) for _, data in self._board.recovered_intents())
         return next((each for each in left if each.same_request(intent)), None)
 
