@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer
 from api.authenticator import Authenticator, forbidden
 from api.body_limit import limited
 from api.problems import responses
-from appliance.tokens import Role
+from appliance.state.tokens import Role
 
 # It refuses nobody: it tells OpenAPI of the scheme. auto_error would answer in a shape of its own.
 _SCHEME = HTTPBearer(

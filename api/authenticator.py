@@ -13,8 +13,8 @@ from fastapi import Request
 from api.failures import Failures
 from api.peer import peer_of
 from api.problems import ApiError, Problem
-from appliance.control_access import Authenticate, PrincipalReply
-from appliance.tokens import PREFIX, Principal, digest
+from appliance.control.access import Authenticate, PrincipalReply
+from appliance.state.tokens import PREFIX, Principal, digest
 
 _KNOWN = 1000
 _BEARER = "bearer "

@@ -10,8 +10,7 @@ from pydantic import BaseModel, Field
 from api.auth import guarded_router
 from api.problems import responses
 from api.shares import Control, Name
-from appliance.control import Done
-from appliance.control_checks import (
+from appliance.control.checks import (
     CancelCheck,
     CheckReply,
     CheckReportReply,
@@ -20,7 +19,8 @@ from appliance.control_checks import (
     ListChecks,
     StartCheck,
 )
-from appliance.handles import CheckWanted, HandleCheck, HandleCheckReport
+from appliance.control.messages import Done
+from appliance.model.handles import CheckWanted, HandleCheck, HandleCheckReport
 
 router = guarded_router(prefix="/v1/shares/{name}/handle-checks", tag="handle checks", changing="operate")
 

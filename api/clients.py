@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 from api.auth import guarded_router
 from api.problems import responses
 from api.shares import Control
-from appliance.control import Done
-from appliance.control_clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
-from appliance.nfs_clients import MountRecord, NfsClient, NfsClientReport
+from appliance.control.clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
+from appliance.control.messages import Done
+from appliance.model.nfs_clients import MountRecord, NfsClient, NfsClientReport
 
 router = guarded_router(prefix="/v1/clients", tag="clients", changing="operate")
 

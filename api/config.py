@@ -12,8 +12,7 @@ from api.preconditions import ETAG, MatchRequired, etag
 from api.problems import SHARE_REFUSALS, responses
 from api.shares import Control, DryRun
 from appliance.config_text import render
-from appliance.control import Done
-from appliance.control_config import (
+from appliance.control.config import (
     ApplyConfig,
     ConfigFileReply,
     ConfigReply,
@@ -22,8 +21,9 @@ from appliance.control_config import (
     GetConfigFile,
     PreviewReply,
 )
+from appliance.control.messages import Done
 from appliance.model import Config
-from appliance.previews import Preview
+from appliance.model.previews import Preview
 
 router = guarded_router(prefix="/v1/config", tag="configuration")
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from api.problems import ApiError, Problem
-from appliance.control import MAX_MESSAGE, REPLIES, Failure, Question, Request, encode
+from appliance.control.messages import MAX_MESSAGE, REPLIES, Failure, Question, Request, encode
 
 _Expected = TypeVar("_Expected", bound=BaseModel)
 

@@ -13,8 +13,8 @@ from api.auth import guarded_router
 from api.control_client import ControlClient
 from api.problems import ApiError, responses
 from api.shares import Control
-from appliance.control_checks import EventsReply, ListEvents, WaitEvents
-from appliance.events import Event, EventFilter
+from appliance.control.checks import EventsReply, ListEvents, WaitEvents
+from appliance.state.events import Event, EventFilter
 
 router = guarded_router(prefix="/v1/events", tag="events")
 

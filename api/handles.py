@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.auth import guarded_router
 from api.problems import responses
 from api.shares import Control
-from appliance.control_checks import DecodedReply, DecodeHandle
-from appliance.handles import DecodedHandle
+from appliance.control.checks import DecodedReply, DecodeHandle
+from appliance.model.handles import DecodedHandle
 
 router = guarded_router(prefix="/v1/handles", tag="handles", changing="read")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.problems import ProblemReply, failures
 from api.shares import Control
-from appliance.control import GetReadiness, ReadinessReply
+from appliance.control.messages import GetReadiness, ReadinessReply
 
 router = APIRouter(tags=["health"])
 

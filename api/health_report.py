@@ -5,8 +5,8 @@ from __future__ import annotations
 from api.auth import guarded_router
 from api.problems import responses
 from api.shares import Control
-from appliance.control_checks import GetHealth, HealthReply
-from appliance.health import HealthReport
+from appliance.control.checks import GetHealth, HealthReply
+from appliance.model.health import HealthReport
 
 router = guarded_router(prefix="/v1/health", tag="health")
 

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from appliance.peer import Peer, credentials
+from appliance.control.peer import Peer, credentials
 
 _KEY = "holdfast.peer"  # in the scope, which no header reaches
 

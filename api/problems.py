@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from appliance.control import Failure
+from appliance.control.messages import Failure
 from appliance.errors import HoldfastError, RequestError
 from appliance.logs import facts
 from appliance.model import fault

@@ -8,7 +8,7 @@ from api.auth import guarded_router
 from api.preconditions import ETAG, Match, etag
 from api.problems import responses
 from api.shares import Control, DryRun
-from appliance.control_server_settings import GetServer, ServerReply, ServerView, UpdateServer
+from appliance.control.server_settings import GetServer, ServerReply, ServerView, UpdateServer
 from appliance.model.server import ServerChanges
 
 router = guarded_router(prefix="/v1/server", tag="NFS server")

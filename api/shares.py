@@ -12,7 +12,8 @@ from api.auth import guarded_router
 from api.control_client import ControlClient
 from api.preconditions import ETAG, Match, etag
 from api.problems import CHANGE_REFUSALS, SHARE_REFUSALS, responses
-from appliance.control import (
+from appliance.control.config import PreviewReply
+from appliance.control.messages import (
     AcceptSource,
     CreateShare,
     DeleteShare,
@@ -25,9 +26,8 @@ from appliance.control import (
     ShareView,
     UpdateShare,
 )
-from appliance.control_config import PreviewReply
 from appliance.model import Share, ShareChanges
-from appliance.previews import Preview
+from appliance.model.previews import Preview
 
 router = guarded_router(prefix="/v1/shares", tag="shares")
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 from api.auth import guarded_router
 from api.problems import responses
 from api.shares import Control
-from appliance.control import Done
-from appliance.control_access import ListTokens, MakeToken, NewTokenReply, RevokeToken, TokensReply
-from appliance.tokens import NewToken, Token, TokenWanted
+from appliance.control.access import ListTokens, MakeToken, NewTokenReply, RevokeToken, TokensReply
+from appliance.control.messages import Done
+from appliance.state.tokens import NewToken, Token, TokenWanted
 
 router = guarded_router(prefix="/v1/tokens", tag="tokens", reading="admin")
 

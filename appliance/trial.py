@@ -14,7 +14,7 @@ from pathlib import Path
 
 from appliance import settings
 from appliance.errors import HoldfastError, StateError
-from appliance.schema import MIGRATIONS
+from appliance.state.schema import MIGRATIONS
 from appliance.supervisor import preconditions
 
 # What the processes of the appliance run; a module that cannot be imported would be noticed only after the swap.

@@ -8,8 +8,8 @@ from itertools import accumulate
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from appliance.control_checks import NumbersReply
-from appliance.numbers import Capacity, DataNumbers
+from appliance.control.checks import NumbersReply
+from appliance.model.numbers import Capacity, DataNumbers
 
 _COUNTERS = {
     "worker_deaths": ("holdfast_worker_deaths", "Workers that died unasked."),

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from appliance.checks.outcomes import Outcome
-from appliance.control_checks import ShareNumbers
+from appliance.control.checks import ShareNumbers
 
 
 class Handles(Collector):

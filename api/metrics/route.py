@@ -10,7 +10,7 @@ from api.metrics.data import Data
 from api.metrics.handles import Handles
 from api.metrics.server import Server
 from api.shares import Control
-from appliance.control_checks import GetNumbers, NumbersReply
+from appliance.control.checks import GetNumbers, NumbersReply
 
 PATH = "/metrics"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from appliance.control_checks import NumbersReply
-from appliance.numbers import ClientNumbers, ServerNumbers
+from appliance.control.checks import NumbersReply
+from appliance.model.numbers import ClientNumbers, ServerNumbers
 
 _COUNTERS = {
     "bytes_read": ("holdfast_nfsd_read_bytes", "Bytes that clients have read."),

@@ -14,8 +14,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from appliance.checks.decode import Decoded
 from appliance.checks.outcomes import Drift, Outcome
 from appliance.checks.samples import Sample
-from appliance.frozen import Frozen
 from appliance.fuse.codecs.choice import CodecChoice
+from appliance.model.frozen import Frozen
 
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from appliance.frozen import Frozen
 from appliance.model.clients import Client
 from appliance.model.faults import fault
+from appliance.model.frozen import Frozen
 from appliance.model.paths import NfsPath, PlainPath
 from appliance.model.shares import Caching, Comment, Labels, Share, WhenSourceMissing, Workers
 

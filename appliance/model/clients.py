@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from appliance.frozen import Frozen
 from appliance.model import addresses
+from appliance.model.frozen import Frozen
 
 _MAX_ID = 2**32 - 2  # the last value, -1, means "leave it" to chown(2)
 _KINDS = ("network", "host", "netgroup", "wildcard")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from appliance.frozen import Frozen
+from appliance.model.frozen import Frozen
 from appliance.model.shares import Share
 
 Owner = Literal["api", "file"]

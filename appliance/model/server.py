@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
-from appliance.frozen import Frozen
+from appliance.model.frozen import Frozen
 
 Version = Literal["3", "4.1", "4.2"]
 _Seconds = Annotated[int, Field(strict=True, ge=10, le=3600)]

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from appliance.frozen import Frozen
 from appliance.model.clients import Client
+from appliance.model.frozen import Frozen
 from appliance.model.paths import NfsPath, PlainPath
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"  # pydantic's engine: `$` is the very end, not before a newline

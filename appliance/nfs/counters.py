@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.numbers import PoolNumbers, ServerNumbers
+from appliance.model.numbers import PoolNumbers, ServerNumbers
 
 RPC_FILE = "/proc/net/rpc/nfsd"
 POOLS_FILE = "pool_stats"

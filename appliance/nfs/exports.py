@@ -15,7 +15,7 @@ from pathlib import Path
 
 from appliance.model import Client
 from appliance.model.clients import Flavour, Transport
-from appliance.records import Fsid
+from appliance.state.records import Fsid
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 _ADDRESS = re.compile(r"@?[A-Za-z0-9_.:/*?][A-Za-z0-9_.:/*?-]*\Z")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from appliance.errors import CommandError
 from appliance.logs import facts
+from appliance.model.numbers import ServerNumbers
 from appliance.nfs import counters, daemons, null_call, protectors, unanswered
 from appliance.nfs.clients import Info, State, parse_rmtab
 from appliance.nfs.commands import complete, failure, run
 from appliance.nfs.exports import parse_etab, resolved
 from appliance.nfs.knfsd import Knfsd
 from appliance.nfs.nfsd_files import NfsdFiles, holds_open
-from appliance.numbers import ServerNumbers
 from appliance.settings import Settings
 
 _LOG = facts(__name__)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.control import Done, Reply
-from appliance.control_access import (
+from appliance.control.access import (
     AccessRequest,
     Authenticate,
     ListTokens,
@@ -13,8 +12,9 @@ from appliance.control_access import (
     RevokeToken,
     TokensReply,
 )
+from appliance.control.messages import Done, Reply
+from appliance.state.tokens import Tokens
 from appliance.supervisor.threads import in_thread
-from appliance.tokens import Tokens
 
 
 class Access:

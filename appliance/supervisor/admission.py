@@ -11,8 +11,8 @@ from appliance.errors import RequestError, SourceError
 from appliance.fuse.source_id import Backing
 from appliance.model import Share, overlap
 from appliance.nfs import protection
-from appliance.records import ShareRecord
 from appliance.settings import Settings
+from appliance.state.records import ShareRecord
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.threads import in_thread
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from appliance.control import AcceptSource, CreateShare, DeleteShare, Request, RotateKey, UpdateShare
-from appliance.control_access import MakeToken, RevokeToken
-from appliance.control_checks import CancelCheck, StartCheck
-from appliance.control_clients import ExpireClient
-from appliance.control_config import ApplyConfig
-from appliance.control_server_settings import UpdateServer
-from appliance.events import NewEvent
+from appliance.control.access import MakeToken, RevokeToken
+from appliance.control.checks import CancelCheck, StartCheck
+from appliance.control.clients import ExpireClient
+from appliance.control.config import ApplyConfig
+from appliance.control.messages import AcceptSource, CreateShare, DeleteShare, Request, RotateKey, UpdateShare
+from appliance.control.server_settings import UpdateServer
+from appliance.state.events import NewEvent
 
 
 def event_of(request: Request, by: str) -> NewEvent | None:

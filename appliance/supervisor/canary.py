@@ -16,18 +16,18 @@ from dataclasses import asdict
 from functools import partial
 from uuid import UUID
 
-from appliance.check_store import CheckStore
 from appliance.checks.canary import Pulse
 from appliance.checks.outcomes import Outcome
 from appliance.checks.samples import Sample, to_text
 from appliance.errors import HoldfastError
-from appliance.events import Events
-from appliance.handles import HandleHealth
 from appliance.logs import facts
+from appliance.model.handles import HandleHealth
+from appliance.model.numbers import Capacity
 from appliance.nfs.commands import ENVIRONMENT
-from appliance.numbers import Capacity
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.check_store import CheckStore
+from appliance.state.events import Events
+from appliance.state.store import Store
 from appliance.supervisor import checker
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.known_samples import samples_of

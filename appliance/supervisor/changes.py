@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from appliance.control_config import Match
+from appliance.control.config import Match
 from appliance.errors import RequestError
 from appliance.logs import facts
 from appliance.model import Owner, Share
-from appliance.previews import Preview, ShareChange, changed_lines
-from appliance.records import Put, ShareRecord
+from appliance.model.previews import Preview, ShareChange, changed_lines
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.records import Put, ShareRecord
+from appliance.state.store import Store
 from appliance.supervisor.admission import Admission
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.executor import Executor

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from appliance.errors import RequestError
-from appliance.handles import CheckWanted
+from appliance.model.handles import CheckWanted
 from appliance.nfs.server import NfsServer
 from appliance.settings import Settings
 from appliance.supervisor import mountinfo

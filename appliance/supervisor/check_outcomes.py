@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appliance.check_store import CheckStore
 from appliance.checks.outcomes import Outcome
-from appliance.control_checks import ShareNumbers
-from appliance.events import Events
-from appliance.handles import HandleCheck, HandleFinding, HandleHealth
+from appliance.control.checks import ShareNumbers
 from appliance.logs import facts
-from appliance.store import Store
+from appliance.model.handles import HandleCheck, HandleFinding, HandleHealth
+from appliance.state.check_store import CheckStore
+from appliance.state.events import Events
+from appliance.state.store import Store
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.threads import in_thread
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from appliance.control import Done, Reply
-from appliance.control_config import (
+from appliance.control.config import (
     ApplyConfig,
     ConfigFileReply,
     ConfigReply,
@@ -15,9 +14,10 @@ from appliance.control_config import (
     GetConfigFile,
     PreviewReply,
 )
+from appliance.control.messages import Done, Reply
 from appliance.errors import RequestError
 from appliance.model import Config, Share
-from appliance.records import ShareRecord
+from appliance.state.records import ShareRecord
 from appliance.supervisor.changes import Change, Changes, check_match
 from appliance.supervisor.shares_file import SharesFile
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from appliance.control import MAX_MESSAGE, Failure, Question, Reply, Request, encode
+from appliance.control.messages import MAX_MESSAGE, Failure, Question, Reply, Request, encode
+from appliance.control.peer import credentials
 from appliance.errors import HoldfastError
 from appliance.logs import facts
 from appliance.model import fault
-from appliance.peer import credentials
 
 _LOG = facts(__name__)
 

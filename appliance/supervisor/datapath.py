@@ -10,7 +10,7 @@ from appliance.fuse.meter import Totals
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolEvent
 from appliance.fuse.source_id import Backing
-from appliance.records import Identity
+from appliance.state.records import Identity
 
 
 class Pool(Protocol):

@@ -12,10 +12,10 @@ from appliance.checks.messages import Answered, DecodeOrder
 from appliance.checks.outcomes import Meaning
 from appliance.errors import RequestError
 from appliance.fuse.nodes import ROOT
-from appliance.handles import DecodedHandle, printable
-from appliance.records import ShareRecord
+from appliance.model.handles import DecodedHandle, printable
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.records import ShareRecord
+from appliance.state.store import Store
 from appliance.supervisor import checker
 from appliance.supervisor.checker import CheckError
 from appliance.supervisor.executor import Executor

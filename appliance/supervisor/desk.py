@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.control import Done, Reply, Request
-from appliance.control_access import Authenticate, ListTokens, MakeToken, RevokeToken
-from appliance.control_checks import (
+from appliance.control.access import Authenticate, ListTokens, MakeToken, RevokeToken
+from appliance.control.checks import (
     CancelCheck,
     DecodedReply,
     DecodeHandle,
@@ -18,12 +17,13 @@ from appliance.control_checks import (
     StartCheck,
     WaitEvents,
 )
-from appliance.control_clients import ExpireClient, GetClient, ListClients
-from appliance.control_config import ApplyConfig, GetConfig, GetConfigFile
-from appliance.control_server_settings import GetServer, UpdateServer
+from appliance.control.clients import ExpireClient, GetClient, ListClients
+from appliance.control.config import ApplyConfig, GetConfig, GetConfigFile
+from appliance.control.messages import Done, Reply, Request
+from appliance.control.server_settings import GetServer, UpdateServer
 from appliance.errors import StateError
-from appliance.events import Events
 from appliance.logs import facts
+from appliance.state.events import Events
 from appliance.supervisor.access import Access
 from appliance.supervisor.audit import event_of
 from appliance.supervisor.configuration import Configuration

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appliance.events import Events, NewEvent
 from appliance.logs import facts
+from appliance.state.events import Events, NewEvent
 from appliance.supervisor.plan import Action, ApplyExports, Desired, Open, Release, Resize, SetThreads, Unmount
 from appliance.supervisor.threads import in_thread
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from appliance.control_checks import EventsReply, WaitEvents
-from appliance.events import Events
+from appliance.control.checks import EventsReply, WaitEvents
+from appliance.state.events import Events
 from appliance.supervisor.threads import in_thread
 
 

@@ -16,13 +16,13 @@ from appliance.fuse.connection import FILESYSTEM_TYPE
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import RequestRefused
 from appliance.fuse.source_id import SourceId
-from appliance.handles import HandleHealth
 from appliance.logs import facts
+from appliance.model.handles import HandleHealth
+from appliance.model.numbers import Capacity
 from appliance.nfs.exports import Export, expected, pairs_of
 from appliance.nfs.server import Exported, NfsServer
-from appliance.numbers import Capacity
-from appliance.records import ShareRecord
 from appliance.settings import Settings
+from appliance.state.records import ShareRecord
 from appliance.supervisor import mountinfo
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.missing import Missing

@@ -16,7 +16,7 @@ from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.source import Source
 from appliance.fuse.source_id import Backing
 from appliance.linux import mounts
-from appliance.records import Identity
+from appliance.state.records import Identity
 from appliance.supervisor.datapath import Mounted, Pool
 
 

@@ -7,11 +7,10 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from appliance.check_store import CheckStore
 from appliance.checks.messages import Checked, CheckOrder, Found, Progress
 from appliance.checks.outcomes import Outcome
 from appliance.checks.samples import Sample
-from appliance.control_checks import (
+from appliance.control.checks import (
     CancelCheck,
     CheckReply,
     CheckReportReply,
@@ -21,11 +20,12 @@ from appliance.control_checks import (
     StartCheck,
 )
 from appliance.errors import HoldfastError, RequestError, StateError
-from appliance.events import Events
-from appliance.handles import CheckWanted, HandleCheck, HandleCheckReport, HandleFinding, printable
 from appliance.logs import facts
+from appliance.model.handles import CheckWanted, HandleCheck, HandleCheckReport, HandleFinding, printable
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.check_store import CheckStore
+from appliance.state.events import Events
+from appliance.state.store import Store
 from appliance.supervisor import checker
 from appliance.supervisor.check_modes import CheckModes
 from appliance.supervisor.check_outcomes import CheckOutcomes

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from appliance.control import ShareState
+from appliance.control.messages import ShareState
 from appliance.errors import HoldfastError
-from appliance.events import Data, Events
-from appliance.health import Finding, HealthReport, Severity
 from appliance.logs import facts
-from appliance.numbers import Capacity
-from appliance.records import ShareRecord
-from appliance.store import Store
+from appliance.model.health import Finding, HealthReport, Severity
+from appliance.model.numbers import Capacity
+from appliance.state.events import Data, Events
+from appliance.state.records import ShareRecord
+from appliance.state.store import Store
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import NFS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from appliance.check_store import CheckStore
 from appliance.checks.samples import Sample
-from appliance.store import Store
+from appliance.state.check_store import CheckStore
+from appliance.state.store import Store
 
 
 def samples_of(store: Store, results: CheckStore, share: str, fsid: UUID) -> list[Sample]:

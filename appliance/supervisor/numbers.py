@@ -6,14 +6,14 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 
-from appliance.control_checks import NumbersReply, ShareNumbers
-from appliance.control_clients import ListClients
+from appliance.control.checks import NumbersReply, ShareNumbers
+from appliance.control.clients import ListClients
 from appliance.errors import CommandError
 from appliance.fuse.meter import BOUNDS
 from appliance.fuse.recovery import OPERATIONS
 from appliance.logs import facts
+from appliance.model.numbers import ClientNumbers, DataNumbers, OperationNumbers, ServerNumbers
 from appliance.nfs.server import NfsServer
-from appliance.numbers import ClientNumbers, DataNumbers, OperationNumbers, ServerNumbers
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.handle_checks import HandleChecks
 from appliance.supervisor.served import ServedShare

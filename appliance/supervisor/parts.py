@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from appliance.check_store import CheckStore
-from appliance.database import Database
-from appliance.events import Events
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.check_store import CheckStore
+from appliance.state.database import Database
+from appliance.state.events import Events
+from appliance.state.store import Store
+from appliance.state.tokens import Tokens
 from appliance.supervisor.access import Access
 from appliance.supervisor.canary import Canaries
 from appliance.supervisor.changes import Changes
@@ -31,7 +32,6 @@ from appliance.supervisor.server_requests import ServerRequests
 from appliance.supervisor.sessions import Sessions
 from appliance.supervisor.shares_file import SharesFile
 from appliance.supervisor.source_watch import SourceWatch
-from appliance.tokens import Tokens
 
 
 @dataclass(frozen=True)

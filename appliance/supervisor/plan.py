@@ -18,7 +18,7 @@ from appliance.fuse.codecs.choice import CodecChoice
 from appliance.fuse.source_id import SourceId
 from appliance.nfs.exports import Export, expected, render
 from appliance.nfs.server import Exported
-from appliance.records import Fsid, Identity
+from appliance.state.records import Fsid, Identity
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from appliance.control import CachingView, DataPathView, HandleTable, ShareState, Status, WorkerView
+from appliance.control.messages import CachingView, DataPathView, HandleTable, ShareState, Status, WorkerView
 from appliance.fuse.codecs.table import TableSize, measure
 from appliance.fuse.pool_events import (
     PoolDegraded,

@@ -13,10 +13,10 @@ from appliance.fuse.caching import Caching
 from appliance.logs import facts
 from appliance.model import Client
 from appliance.nfs.exports import Export
-from appliance.records import ShareRecord
-from appliance.server_settings import threads
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.records import ShareRecord
+from appliance.state.server_settings import threads
+from appliance.state.store import Store
 from appliance.supervisor.drift import Drift
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.nfs_side import NfsSide

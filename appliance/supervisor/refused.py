@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from appliance.events import Data, Events
 from appliance.fuse.pool_events import RequestRefused
+from appliance.state.events import Data, Events
 
 
 def recorder(events: Events) -> Callable[[str, RequestRefused], None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from appliance.control import (
+from appliance.control.config import Match, PreviewReply
+from appliance.control.messages import (
     AcceptSource,
     CreateShare,
     DeleteShare,
@@ -20,10 +21,9 @@ from appliance.control import (
     SharesReply,
     UpdateShare,
 )
-from appliance.control_config import Match, PreviewReply
 from appliance.model import Share
-from appliance.records import ShareRecord
-from appliance.store import Store
+from appliance.state.records import ShareRecord
+from appliance.state.store import Store
 from appliance.supervisor.changes import Change, Changes, check_match
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.nfs_side import NfsSide

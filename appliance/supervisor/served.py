@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.backoff import Backoff
-from appliance.control import ShareState
+from appliance.control.messages import ShareState
 from appliance.errors import HoldfastError, MountError
 from appliance.fuse.caching import cached
 from appliance.fuse.codecs.choice import Kind

@@ -12,14 +12,14 @@ import hashlib
 import socket
 from pathlib import Path
 
-from appliance.control import Reply
-from appliance.control_server_settings import GetServer, ServerReply, ServerRequest, ServerView
+from appliance.control.messages import Reply
+from appliance.control.server_settings import GetServer, ServerReply, ServerRequest, ServerView
 from appliance.errors import HoldfastError, RequestError, StateError
 from appliance.logs import facts
 from appliance.model.server import ServerSettings
-from appliance.server_settings import effective, starting_anew, told
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.server_settings import effective, starting_anew, told
+from appliance.state.store import Store
 from appliance.supervisor.changes import Changes, check_match
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.reconciler import Reconciler

@@ -10,12 +10,12 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from appliance.database import Database
 from appliance.linux import process
 from appliance.logs import facts
-from appliance.server_settings import effective
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.database import Database
+from appliance.state.server_settings import effective
+from appliance.state.store import Store
 from appliance.supervisor import kernel_mounts, listeners, preconditions, state_dir
 from appliance.supervisor.control_server import ControlServer
 from appliance.supervisor.endless import endless

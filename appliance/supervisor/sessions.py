@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterable
 
 from appliance.checks.messages import Named, NameOrder
-from appliance.control import Done, Reply
-from appliance.control_clients import ClientReply, ClientRequest, ClientsReply, ExpireClient, GetClient, ListClients
+from appliance.control.clients import ClientReply, ClientRequest, ClientsReply, ExpireClient, GetClient, ListClients
+from appliance.control.messages import Done, Reply
 from appliance.errors import RequestError
-from appliance.handles import printable
 from appliance.logs import facts
+from appliance.model.handles import printable
+from appliance.model.nfs_clients import ClientState, Held, MountRecord, NfsClient, NfsClientReport
 from appliance.nfs.clients import Info, State
 from appliance.nfs.server import NfsServer
-from appliance.nfs_clients import ClientState, Held, MountRecord, NfsClient, NfsClientReport
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.store import Store
 from appliance.supervisor import checker, mountinfo
 from appliance.supervisor.checker import CheckError
 from appliance.supervisor.executor import Executor

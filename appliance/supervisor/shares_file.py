@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from appliance import config_text
-from appliance.control_config import FileStatus
+from appliance.control.config import FileStatus
 from appliance.errors import HoldfastError, RequestError
-from appliance.events import Events
 from appliance.logs import facts
 from appliance.model import ConfigFile
-from appliance.records import ShareRecord
 from appliance.settings import Settings
+from appliance.state.events import Events
+from appliance.state.records import ShareRecord
 from appliance.supervisor.changes import Change, Changes
 from appliance.supervisor.threads import in_thread
 

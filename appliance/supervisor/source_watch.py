@@ -17,9 +17,9 @@ from pathlib import Path
 
 from appliance.checks.source_look import Look, Seen, Verdict
 from appliance.errors import SourceError
-from appliance.events import Events
 from appliance.logs import facts
 from appliance.nfs.commands import ENVIRONMENT
+from appliance.state.events import Events
 from appliance.supervisor import checker
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.missing import Missing

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from appliance.control import NfsPaths, Readiness, ShareState, ShareView
-from appliance.handles import HandleHealth
-from appliance.records import ShareRecord
+from appliance.control.messages import NfsPaths, Readiness, ShareState, ShareView
+from appliance.model.handles import HandleHealth
 from appliance.settings import Settings
+from appliance.state.records import ShareRecord
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.reconciler import NFS
 

@@ -19,7 +19,7 @@ from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import PoolReady, PoolStatus
 from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.source import Source
-from appliance.records import Fsid, Identity
+from appliance.state.records import Fsid, Identity
 from appliance.supervisor.fuse_path import FuseDataPath
 from tests.support.children import Child
 from tests.support.filesystems import ONE_PER_CODEC, Filesystem

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from appliance.checks import fileid
-from appliance.control import DeleteShare, Done, GetShare, RotateKey, ShareReply, ShareView, UpdateShare
-from appliance.control_checks import (
+from appliance.control.checks import (
     CancelCheck,
     CheckReply,
     DecodedReply,
@@ -26,11 +25,12 @@ from appliance.control_checks import (
     ListEvents,
     StartCheck,
 )
+from appliance.control.messages import DeleteShare, Done, GetShare, RotateKey, ShareReply, ShareView, UpdateShare
 from appliance.errors import RequestError
-from appliance.events import Event, EventFilter
-from appliance.handles import CheckWanted, DecodedHandle
 from appliance.linux import handles
 from appliance.model import ShareChanges
+from appliance.model.handles import CheckWanted, DecodedHandle
+from appliance.state.events import Event, EventFilter
 from tests.support.appliance import Appliance, running
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor

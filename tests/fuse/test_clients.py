@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.control import Done
-from appliance.control_checks import EventsReply, ListEvents
-from appliance.control_clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
+from appliance.control.checks import EventsReply, ListEvents
+from appliance.control.clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
+from appliance.control.messages import Done
 from appliance.errors import RequestError
-from appliance.events import EventFilter
-from appliance.nfs_clients import NfsClientReport
+from appliance.model.nfs_clients import NfsClientReport
+from appliance.state.events import EventFilter
 from tests.support.appliance import Appliance, running
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor

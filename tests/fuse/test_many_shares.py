@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.control import GetReadiness, ListShares, ReadinessReply, SharesReply, encode
+from appliance.control.messages import GetReadiness, ListShares, ReadinessReply, SharesReply, encode
 from appliance.fuse.source import Source
 from appliance.fuse.source_id import Backing
 from appliance.model import Client, Share
-from appliance.records import Put
-from appliance.store import Store
+from appliance.state.records import Put
+from appliance.state.store import Store
 from appliance.supervisor.threads import in_thread
 from tests.support.appliance import Appliance, running
 from tests.support.children import in_child

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.control_checks import GetNumbers, NumbersReply
+from appliance.control.checks import GetNumbers, NumbersReply
 from appliance.fuse.meter import OperationTotals
 from appliance.fuse.recovery import OPERATIONS
 from tests.support.appliance import running

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.control import CreateShare, DeleteShare, GetShare, Request, RotateKey, ShareReply, UpdateShare
+from appliance.control.messages import CreateShare, DeleteShare, GetShare, Request, RotateKey, ShareReply, UpdateShare
 from appliance.errors import StateError
 from appliance.model import Share, ShareChanges
-from appliance.records import Identity
-from appliance.store import Store
+from appliance.state.records import Identity
+from appliance.state.store import Store
 from appliance.supervisor.threads import in_thread
 from tests.support.appliance import Appliance, running
 from tests.support.children import in_child

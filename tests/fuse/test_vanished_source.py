@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.control import AcceptSource, CreateShare, GetShare, ShareReply, ShareState, ShareView
-from appliance.control_checks import EventsReply, ListEvents
+from appliance.control.checks import EventsReply, ListEvents
+from appliance.control.messages import AcceptSource, CreateShare, GetShare, ShareReply, ShareState, ShareView
 from appliance.errors import SourceError
 from appliance.fuse.source import Source
 from appliance.fuse.source_id import SourceId, confirm

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from appliance.control import CreateShare
-from appliance.control_checks import CheckReply, CheckReportReply, GetCheck, StartCheck
-from appliance.database import Database
+from appliance.control.checks import CheckReply, CheckReportReply, GetCheck, StartCheck
+from appliance.control.messages import CreateShare
 from appliance.fuse.fd_store import NoFdStore
-from appliance.handles import CheckWanted, HandleCheckReport, Mode
 from appliance.model import Client, Share
+from appliance.model.handles import CheckWanted, HandleCheckReport, Mode
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.database import Database
+from appliance.state.store import Store
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.fuse_path import FuseDataPath
 from appliance.supervisor.parts import Ground, put_together

@@ -13,7 +13,7 @@ from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import CachingStatus, DataPathStatus, PoolEvent, PoolReady, PoolStatus
 from appliance.fuse.scoreboard import WorkerStatus
 from appliance.fuse.source_id import Backing, SourceId, confirm
-from appliance.records import Identity
+from appliance.state.records import Identity
 from appliance.supervisor.datapath import Mounted, Pool
 
 

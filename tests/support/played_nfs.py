@@ -7,11 +7,11 @@ from pathlib import Path
 
 from appliance.errors import CommandError
 from appliance.model import Share
+from appliance.model.numbers import ServerNumbers
 from appliance.nfs import counters
 from appliance.nfs.clients import Info, State, parse_info, parse_states
 from appliance.nfs.exports import resolved
 from appliance.nfs.server import Exported, NfsServer
-from appliance.numbers import ServerNumbers
 from appliance.settings import Settings
 from appliance.supervisor.nfs_side import NfsSide
 

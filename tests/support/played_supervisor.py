@@ -11,7 +11,46 @@ from uuid import UUID
 
 from appliance.checks.forms import parse_hex
 from appliance.checks.outcomes import Drift, Meaning, Outcome
-from appliance.control import (
+from appliance.control.access import (
+    AccessRequest,
+    Authenticate,
+    ListTokens,
+    MakeToken,
+    NewTokenReply,
+    PrincipalReply,
+    RevokeToken,
+    TokensReply,
+)
+from appliance.control.checks import (
+    CancelCheck,
+    CheckReply,
+    CheckReportReply,
+    ChecksReply,
+    DecodedReply,
+    DecodeHandle,
+    EventsReply,
+    GetCheck,
+    GetHealth,
+    GetNumbers,
+    HealthReply,
+    ListChecks,
+    ListEvents,
+    NumbersReply,
+    ShareNumbers,
+    StartCheck,
+    WaitEvents,
+)
+from appliance.control.clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
+from appliance.control.config import (
+    ApplyConfig,
+    ConfigFileReply,
+    ConfigReply,
+    FileStatus,
+    GetConfig,
+    GetConfigFile,
+    PreviewReply,
+)
+from appliance.control.messages import (
     AcceptSource,
     CreateShare,
     DeleteShare,
@@ -31,60 +70,21 @@ from appliance.control import (
     ShareView,
     UpdateShare,
 )
-from appliance.control_access import (
-    AccessRequest,
-    Authenticate,
-    ListTokens,
-    MakeToken,
-    NewTokenReply,
-    PrincipalReply,
-    RevokeToken,
-    TokensReply,
-)
-from appliance.control_checks import (
-    CancelCheck,
-    CheckReply,
-    CheckReportReply,
-    ChecksReply,
-    DecodedReply,
-    DecodeHandle,
-    EventsReply,
-    GetCheck,
-    GetHealth,
-    GetNumbers,
-    HealthReply,
-    ListChecks,
-    ListEvents,
-    NumbersReply,
-    ShareNumbers,
-    StartCheck,
-    WaitEvents,
-)
-from appliance.control_clients import ClientReply, ClientsReply, ExpireClient, GetClient, ListClients
-from appliance.control_config import (
-    ApplyConfig,
-    ConfigFileReply,
-    ConfigReply,
-    FileStatus,
-    GetConfig,
-    GetConfigFile,
-    PreviewReply,
-)
-from appliance.control_server_settings import GetServer, ServerReply, ServerView, UpdateServer
+from appliance.control.server_settings import GetServer, ServerReply, ServerView, UpdateServer
 from appliance.errors import RequestError
-from appliance.events import Event, EventFilter
-from appliance.handles import DecodedHandle, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth
-from appliance.health import Finding, HealthReport
 from appliance.model import Config, Share
+from appliance.model.handles import DecodedHandle, HandleCheck, HandleCheckReport, HandleFinding, HandleHealth
+from appliance.model.health import Finding, HealthReport
+from appliance.model.nfs_clients import ClientState, Held, NfsClient, NfsClientReport
+from appliance.model.previews import Preview, ShareChange
 from appliance.model.server import ServerSettings
-from appliance.nfs_clients import ClientState, Held, NfsClient, NfsClientReport
-from appliance.previews import Preview, ShareChange
-from appliance.server_settings import effective, told
 from appliance.settings import Settings
+from appliance.state.events import Event, EventFilter
+from appliance.state.server_settings import effective, told
+from appliance.state.tokens import PREFIX, NewToken, Principal, Role, Token, digest
 from appliance.supervisor.changes import check_match
 from appliance.supervisor.control_server import ControlServer
 from appliance.supervisor.server_requests import revision as server_revision
-from appliance.tokens import PREFIX, NewToken, Principal, Role, Token, digest
 
 CHECK = HandleCheck(
     id=1, share="a", mode="passive", trigger="request", state="done", started=1.0, finished=2.0, done=3, total=3,

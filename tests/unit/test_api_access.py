@@ -25,9 +25,9 @@ from api.control_client import ControlClient
 from api.failures import Failures
 from api.peer import PeerProtocol
 from api.serving import Certificate, serve
+from appliance.control.peer import Peer, credentials
 from appliance.errors import SettingsError
-from appliance.peer import Peer, credentials
-from appliance.tokens import PREFIX, Role
+from appliance.state.tokens import PREFIX, Role
 from tests.support.played_supervisor import Supervisor
 from tests.unit.test_api import ROUTES, SHARE, TOKEN, anonymous, client, error, supervisor
 

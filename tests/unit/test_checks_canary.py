@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.check_store import CheckStore
 from appliance.checks.canary import Pulse
-from appliance.control import DeleteShare
-from appliance.database import Database
-from appliance.events import Events
+from appliance.control.messages import DeleteShare
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.check_store import CheckStore
+from appliance.state.database import Database
+from appliance.state.events import Events
+from appliance.state.store import Store
 from appliance.supervisor.canary import Canaries, oldest
 from appliance.supervisor.executor import Executor
 from tests.support.played import FakePath

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from appliance.check_store import KEPT_CHECKS, CheckStore
 from appliance.checks.classify import Share, classify
 from appliance.checks.evidence import Answer, Evidence, Name, Opened, Refused
 from appliance.checks.outcomes import Drift, Outcome
 from appliance.checks.pace import Pace
 from appliance.checks.samples import Sample, from_text, keep, to_text
-from appliance.database import Database
 from appliance.errors import RequestError
-from appliance.events import KEPT, EventFilter, Events
 from appliance.fuse.source_id import Backing, SourceId
-from appliance.handles import CheckWanted
 from appliance.linux.handles import NativeHandle
 from appliance.linux.statx import Found
-from appliance.store import Store
+from appliance.model.handles import CheckWanted
+from appliance.state.check_store import KEPT_CHECKS, CheckStore
+from appliance.state.database import Database
+from appliance.state.events import KEPT, EventFilter, Events
+from appliance.state.store import Store
 from appliance.supervisor.check_modes import count_states
 
 NATIVE = NativeHandle(1, b"native--")
@@ -140,7 +140,7 @@ def test_samples_outlive_the_connection(database: Database, tmp_path: Path) -> N
 
 
 def test_events_are_bounded_and_filtered(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.events.KEPT", 10)
+    monkeypatch.setattr("appliance.state.events.KEPT", 10)
     assert KEPT > 1000
     events = Events(database)
     for number in range(25):

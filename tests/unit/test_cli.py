@@ -16,9 +16,9 @@ from api.cli import show
 from api.cli.__main__ import main
 from api.control_client import ControlClient
 from appliance.checks.outcomes import Outcome
-from appliance.control import Reply, Request
-from appliance.control_checks import CheckReply, CheckReportReply, GetCheck
-from appliance.handles import HandleCheckReport
+from appliance.control.checks import CheckReply, CheckReportReply, GetCheck
+from appliance.control.messages import Reply, Request
+from appliance.model.handles import HandleCheckReport
 from tests.support.played_supervisor import CHECK, Supervisor
 from tests.unit.test_api import TOKEN, supervisor
 

@@ -17,9 +17,9 @@ from api.cli.__main__ import main
 from api.cli.sharing import client_of
 from api.control_client import ControlClient
 from api.peer import PeerProtocol
-from appliance.events import Event
-from appliance.peer import Peer
-from appliance.tokens import PREFIX
+from appliance.control.peer import Peer
+from appliance.state.events import Event
+from appliance.state.tokens import PREFIX
 from tests.support.played_supervisor import Supervisor
 from tests.unit.test_api import TOKEN, supervisor
 from tests.unit.test_api_access import served

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from api.control_client import ControlClient
 from api.problems import ApiError
-from appliance import control
-from appliance.control import (
+from appliance.control import messages as control
+from appliance.control.messages import (
     MAX_MESSAGE,
     REPLIES,
     CreateShare,

@@ -12,16 +12,16 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.control_client import ControlClient
-from appliance.control import CreateShare, ListShares, RotateKey, UpdateShare
-from appliance.control_access import Authenticate, MakeToken
-from appliance.control_checks import EventsReply, WaitEvents
-from appliance.database import Database
-from appliance.events import Event, EventFilter, Events, NewEvent
+from appliance.control.access import Authenticate, MakeToken
+from appliance.control.checks import EventsReply, WaitEvents
+from appliance.control.messages import CreateShare, ListShares, RotateKey, UpdateShare
 from appliance.model import Share, ShareChanges
-from appliance.store import Store
+from appliance.state.database import Database
+from appliance.state.events import Event, EventFilter, Events, NewEvent
+from appliance.state.store import Store
+from appliance.state.tokens import PREFIX, TokenWanted
 from appliance.supervisor.audit import event_of
 from appliance.supervisor.event_feed import EventFeed
-from appliance.tokens import PREFIX, TokenWanted
 from tests.support.played_supervisor import Supervisor
 from tests.unit.test_api import TOKEN, anonymous, client, error, supervisor
 from tests.unit.test_api_access import bearer, served

@@ -9,11 +9,11 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics.route import render
-from appliance.control_checks import NumbersReply, ShareNumbers
+from appliance.control.checks import NumbersReply, ShareNumbers
 from appliance.fuse.meter import BOUNDS, BUCKETS
-from appliance.handles import HandleHealth
+from appliance.model.handles import HandleHealth
+from appliance.model.numbers import Capacity, ClientNumbers, DataNumbers, OperationNumbers
 from appliance.nfs import counters
-from appliance.numbers import Capacity, ClientNumbers, DataNumbers, OperationNumbers
 from tests.support.played_supervisor import CHECK
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"

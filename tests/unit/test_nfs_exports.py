@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from appliance.model import Client
 from appliance.nfs.exports import Export, addresses, escape, expected, pairs_of, parse_etab, render, unescape
-from appliance.records import Fsid
+from appliance.state.records import Fsid
 
 ROOT = Path("/exports")
 FSID = Fsid(UUID("5d3a1b42-1111-4222-8333-123456789abc"))

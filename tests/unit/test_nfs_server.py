@@ -14,8 +14,8 @@ from appliance.model import Client
 from appliance.nfs.commands import ENVIRONMENT
 from appliance.nfs.exports import Export, expected, render
 from appliance.nfs.server import Exported, NfsServer
-from appliance.records import Fsid
 from appliance.settings import Settings
+from appliance.state.records import Fsid
 
 FSID = Fsid(UUID("5d3a1b42-1111-4222-8333-123456789abc"))
 OFFICE, NAMED = Client(network="192.0.2.0/24"), Client(host="alias.example.org")

@@ -12,7 +12,7 @@ from appliance.model import Client
 from appliance.nfs import unanswered
 from appliance.nfs.exports import Export, render
 from appliance.nfs.unanswered import Question
-from appliance.records import Fsid
+from appliance.state.records import Fsid
 
 FSID, OTHER = UUID("31a3deb0-5d5c-4a5c-9d0a-6ff1f2a3b4c5"), UUID("00000000-0000-4000-8000-000000000001")
 CONTENT = """#domain fsidtype fsid [path]

@@ -10,14 +10,14 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
-from appliance.control import Reply
-from appliance.control_server_settings import GetServer, ServerReply, ServerView, UpdateServer
+from appliance.control.messages import Reply
+from appliance.control.server_settings import GetServer, ServerReply, ServerView, UpdateServer
 from appliance.errors import CommandError, RequestError, StateError
 from appliance.model.server import ServerChanges, ServerSettings
 from appliance.nfs import daemons
-from appliance.server_settings import effective, threads
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.server_settings import effective, threads
+from appliance.state.store import Store
 from appliance.supervisor.server_requests import ServerRequests, in_force
 from tests.support.played_supervisor import Supervisor
 from tests.unit.test_api import anonymous, client, error, supervisor

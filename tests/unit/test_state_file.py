@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import StateError
-from appliance.state_file import StateFile
+from appliance.state.state_file import StateFile
 
 MIGRATIONS = (("CREATE TABLE precious (name TEXT PRIMARY KEY, key BLOB) STRICT", "CREATE TABLE other (x ANY) STRICT"),)
 LATER = (*MIGRATIONS, ("ALTER TABLE precious ADD COLUMN more TEXT",))

@@ -10,18 +10,18 @@ from uuid import UUID
 
 import pytest
 
-from appliance import store as module
-from appliance.database import Database
 from appliance.errors import RequestError, StateError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.key import KEY_SIZE
 from appliance.fuse.source_id import Backing, SourceId
 from appliance.model import Client, Share
 from appliance.model.server import ServerSettings
-from appliance.schema import MIGRATIONS
-from appliance.state_file import StateFile
-from appliance.store import Store
-from appliance.tokens import Principal, Tokens, TokenWanted, digest
+from appliance.state import store as module
+from appliance.state.database import Database
+from appliance.state.schema import MIGRATIONS
+from appliance.state.state_file import StateFile
+from appliance.state.store import Store
+from appliance.state.tokens import Principal, Tokens, TokenWanted, digest
 
 ID = SourceId(1, "0200000000000000", 1_600_000_000_000_000_000, "ab" * 16)
 EXT4 = Backing(CodecChoice(Kind.INO32), ID)

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance import config_text
-from appliance.control import CreateShare, DeleteShare, Done, GetShare, Reply, RotateKey, UpdateShare
-from appliance.control_config import (
+from appliance.control.config import (
     ApplyConfig,
     ConfigFileReply,
     ConfigReply,
@@ -20,11 +19,12 @@ from appliance.control_config import (
     GetConfigFile,
     PreviewReply,
 )
-from appliance.database import Database
+from appliance.control.messages import CreateShare, DeleteShare, Done, GetShare, Reply, RotateKey, UpdateShare
 from appliance.errors import RequestError
-from appliance.events import EventFilter, Events
 from appliance.model import Config, ShareChanges
-from appliance.previews import Preview
+from appliance.model.previews import Preview
+from appliance.state.database import Database
+from appliance.state.events import EventFilter, Events
 from appliance.supervisor import shares_file
 from appliance.supervisor.configuration import Configuration
 from appliance.supervisor.shares_file import SharesFile

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.control import ShareState
-from appliance.health import HealthReport
+from appliance.control.messages import ShareState
 from appliance.model import Share
-from appliance.numbers import Capacity
+from appliance.model.health import HealthReport
+from appliance.model.numbers import Capacity
 from appliance.supervisor.health import Health, of_capacity, of_state
 from tests.support.played_nfs import PlayedSide
 from tests.unit.test_supervisor_requests import Appliance, running

@@ -14,8 +14,8 @@ from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.model import Client, Share
 from appliance.nfs.exports import Export
 from appliance.nfs.server import Exported
-from appliance.records import Fsid, Identity, ShareRecord
 from appliance.settings import Settings
+from appliance.state.records import Fsid, Identity, ShareRecord
 from appliance.supervisor import reconciler
 from appliance.supervisor.plan import (
     Action,

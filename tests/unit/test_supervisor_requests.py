@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.control import (
+from appliance.control.messages import (
     CreateShare,
     DeleteShare,
     Done,
@@ -25,14 +25,14 @@ from appliance.control import (
     ShareView,
     UpdateShare,
 )
-from appliance.database import Database
 from appliance.errors import RequestError
-from appliance.events import Events
 from appliance.model import Client, Share, ShareChanges
 from appliance.nfs import protection
 from appliance.nfs.server import Exported
 from appliance.settings import Settings
-from appliance.store import Store
+from appliance.state.database import Database
+from appliance.state.events import Events
+from appliance.state.store import Store
 from appliance.supervisor import mountinfo
 from appliance.supervisor.changes import Changes
 from appliance.supervisor.drift import Drift

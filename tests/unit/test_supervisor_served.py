@@ -13,9 +13,7 @@ from uuid import UUID
 import pytest
 
 from appliance.backoff import Backoff
-from appliance.database import Database
 from appliance.errors import MountError, SourceError
-from appliance.events import Events
 from appliance.fuse.caching import Caching
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.codecs.table import TableCodec
@@ -31,8 +29,10 @@ from appliance.fuse.pool_events import (
     WorkerDied,
 )
 from appliance.linux.handles import NativeHandle
-from appliance.records import Fsid, Identity
-from appliance.store import Store
+from appliance.state.database import Database
+from appliance.state.events import Events
+from appliance.state.records import Fsid, Identity
+from appliance.state.store import Store
 from appliance.supervisor.datapath import DataPath
 from appliance.supervisor.numbers import data_numbers
 from appliance.supervisor.plan import Wanted

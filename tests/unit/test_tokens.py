@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.database import Database
 from appliance.errors import RequestError
-from appliance.store import Store
-from appliance.tokens import PREFIX, Principal, Tokens, TokenWanted, digest
+from appliance.state.database import Database
+from appliance.state.store import Store
+from appliance.state.tokens import PREFIX, Principal, Tokens, TokenWanted, digest
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from appliance.model import Client
 from appliance.nfs.exports import Export, expected, parse_etab, render
-from appliance.records import Fsid
+from appliance.state.records import Fsid
 
 PLACE = Path("/run/hostile")
 NAMES = [

@@ -15,9 +15,9 @@ from appliance.fuse.key import new_key
 from appliance.fuse.source_id import Backing, SourceId
 from appliance.model import Share
 from appliance.model.server import ServerSettings
-from appliance.records import Fsid, Identity, Put, ShareRecord, identity, record
-from appliance.schema import MIGRATIONS, PRECIOUS
-from appliance.state_file import StateFile
+from appliance.state.records import Fsid, Identity, Put, ShareRecord, identity, record
+from appliance.state.schema import MIGRATIONS, PRECIOUS
+from appliance.state.state_file import StateFile
 
 _SELECT = "SELECT document, created, changed, owner, fsid, codec, key, source_id FROM shares JOIN fsids USING (fsid)"
 

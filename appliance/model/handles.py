@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from appliance.checks.outcomes import Drift, Meaning, Outcome
-from appliance.frozen import Frozen
+from appliance.model.frozen import Frozen
 
 Mode = Literal["passive", "evict", "workers", "remount", "nfs"]
 Phase = Literal["running", "done", "failed", "cancelled"]

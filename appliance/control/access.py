@@ -1,4 +1,4 @@
-"""What the API and the supervisor say to each other about who may ask; see appliance.control."""
+"""What the API and the supervisor say to each other about who may ask; see control.messages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from appliance.frozen import Frozen
-from appliance.tokens import NewToken, Principal, Token, TokenWanted
+from appliance.model.frozen import Frozen
+from appliance.state.tokens import NewToken, Principal, Token, TokenWanted
 
 
 class Authenticate(Frozen):

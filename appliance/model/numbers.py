@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.frozen import Frozen
+from appliance.model.frozen import Frozen
 
 
 class OperationNumbers(Frozen):

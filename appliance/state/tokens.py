@@ -17,9 +17,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from appliance.database import Database
 from appliance.errors import RequestError
-from appliance.frozen import Frozen
+from appliance.model.frozen import Frozen
+from appliance.state.database import Database
 
 SCHEMA = (
     """CREATE TABLE tokens (
@@ -87,7 +87,7 @@ class Tokens:
     """The table of tokens. Methods block for milliseconds and may be called from any thread."""
 
     def __init__(self, database: Database, changing: Callable[[], AbstractContextManager[Connection]]) -> None:
-        """`changing` begins a transaction on what is kept twice, see appliance.precious."""
+        """`changing` begins a transaction on what is kept twice, see appliance.state.precious."""
         self._database = database
         self._changing = changing
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from appliance.frozen import Frozen
+from appliance.model.frozen import Frozen
 
 Severity = Literal["info", "warning", "critical"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance import check_store, events, tokens
+from appliance.state import check_store, events, tokens
 
 # One entry per schema version; entry N takes a database from version N to N + 1. Entries are only ever appended.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -48,5 +48,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (),
 )
 
-# What nothing else tells, each after what it refers to; see appliance.precious.
+# What nothing else tells, each after what it refers to; see appliance.state.precious.
 PRECIOUS = ("fsids", "revoked_keys", "shares", "server", "tokens")

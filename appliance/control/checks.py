@@ -1,4 +1,4 @@
-"""What the API and the supervisor say to each other about handles, events and numbers; see appliance.control."""
+"""What the API and the supervisor say to each other about handles, events and numbers; see control.messages."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from appliance.events import Event, EventFilter
-from appliance.frozen import Frozen
-from appliance.handles import CheckWanted, DecodedHandle, HandleCheck, HandleCheckReport, HandleHealth
-from appliance.health import HealthReport
-from appliance.numbers import Capacity, ClientNumbers, DataNumbers, ServerNumbers
+from appliance.model.frozen import Frozen
+from appliance.model.handles import CheckWanted, DecodedHandle, HandleCheck, HandleCheckReport, HandleHealth
+from appliance.model.health import HealthReport
+from appliance.model.numbers import Capacity, ClientNumbers, DataNumbers, ServerNumbers
+from appliance.state.events import Event, EventFilter
 
 
 class StartCheck(Frozen):

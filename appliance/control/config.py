@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from appliance.frozen import Frozen
 from appliance.model import Config
-from appliance.previews import Preview
+from appliance.model.frozen import Frozen
+from appliance.model.previews import Preview
 
 Match = tuple[str, ...]
 """Revisions of which one has to be in force for a change to be made; `*` is any."""

@@ -10,15 +10,15 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from appliance.control_access import AccessAnswer, AccessRequest
-from appliance.control_checks import CheckAnswer, CheckRequest
-from appliance.control_clients import ClientAnswer, ClientRequest
-from appliance.control_config import ConfigAnswer, ConfigRequest, Match
-from appliance.control_server_settings import ServerReply, ServerRequest
+from appliance.control.access import AccessAnswer, AccessRequest
+from appliance.control.checks import CheckAnswer, CheckRequest
+from appliance.control.clients import ClientAnswer, ClientRequest
+from appliance.control.config import ConfigAnswer, ConfigRequest, Match
+from appliance.control.server_settings import ServerReply, ServerRequest
 from appliance.errors import HoldfastError, RequestError
-from appliance.frozen import Frozen
-from appliance.handles import HandleHealth
 from appliance.model import Owner, Share, ShareChanges
+from appliance.model.frozen import Frozen
+from appliance.model.handles import HandleHealth
 
 MAX_MESSAGE = 64 << 20  # bytes of one line; far above a configuration with as many shares as the model allows
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 
 from appliance.checks.samples import Sample, from_text, to_text
-from appliance.database import Database
 from appliance.errors import RequestError
-from appliance.handles import CheckWanted, HandleCheck, HandleCheckReport, HandleFinding
+from appliance.model.handles import CheckWanted, HandleCheck, HandleCheckReport, HandleFinding
+from appliance.state.database import Database
 
 SCHEMA = (
     "CREATE TABLE samples (share TEXT NOT NULL, sample TEXT NOT NULL) STRICT",

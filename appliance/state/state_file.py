@@ -1,6 +1,6 @@
 """The state database as a file: opened, brought up to date, changed, and restored when it is damaged (SQLite).
 
-What must never be made anew is kept twice, see appliance.precious. Whichever of the two is younger and sound counts. If
+What must never be made anew is kept twice, see state.precious. Whichever of the two is younger and sound counts. If
 neither is, the appliance refuses to start: to go on with new identities would make every handle stale without a word.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from appliance.errors import StateError
 from appliance.logs import facts
-from appliance.precious import CopyDamaged, Precious, PreciousCopy
+from appliance.state.precious import CopyDamaged, Precious, PreciousCopy
 
 _LOG = facts(__name__)
 _CHANGE = "CREATE TABLE IF NOT EXISTS precious_change (number INTEGER NOT NULL) STRICT"

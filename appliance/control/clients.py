@@ -1,4 +1,4 @@
-"""What the API and the supervisor say to each other about NFS clients; see appliance.control."""
+"""What the API and the supervisor say to each other about NFS clients; see control.messages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from appliance.frozen import Frozen
-from appliance.nfs_clients import MountRecord, NfsClient, NfsClientReport
+from appliance.model.frozen import Frozen
+from appliance.model.nfs_clients import MountRecord, NfsClient, NfsClientReport
 
 
 class ListClients(Frozen):

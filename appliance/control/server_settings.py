@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from appliance.control_config import Match
-from appliance.frozen import Frozen
+from appliance.control.config import Match
+from appliance.model.frozen import Frozen
 from appliance.model.server import ServerChanges, ServerSettings, Version
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from appliance.database import Database
 from appliance.errors import StateError
-from appliance.frozen import Frozen
 from appliance.logs import facts
+from appliance.model.frozen import Frozen
+from appliance.state.database import Database
 
 SCHEMA = (
     """CREATE TABLE events (

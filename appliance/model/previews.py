@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from appliance.frozen import Frozen
+from appliance.model.frozen import Frozen
 
 
 class ShareChange(Frozen):

@@ -1,0 +1,1 @@
+"""What the API and the supervisor say to each other over the control socket."""
