@@ -1,6 +1,8 @@
 # Thin names for what `python -m deploy` does (deploy/), so that there is one way to start each thing.
 #   make up                              the appliance, running, with a share that was tried      make down  ends it
 #   make test                            everything that can be tested                            make venv  .venv alone
+#   make bench [SIZE=small]               beside the kernel's own NFS server and nfs-ganesha, to results/ (an hour; 15 minutes)
+#   make bench-gaps                       how long programs wait when a worker is killed, without NFS
 #   make bench-inodes                     cost of inodes up to a million, to results/ (docs/benchmarks.md)
 #   make bench-directory                  a directory of a million entries
 #   make bench-upcalls                    requests that reach a worker, for what a program does
@@ -13,7 +15,7 @@
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run soak endurance failover kills bench-inodes bench-directory bench-upcalls bench-workers \
+.PHONY: up down test image lock shell vm-run soak endurance failover kills bench bench-gaps bench-inodes bench-directory bench-upcalls bench-workers \
     bench-local-changes bench-mount venv clean
 
 venv:
@@ -25,6 +27,12 @@ up down test image lock shell: venv
 vm-run: venv
 	@test -n "$(SCRIPT)" || { echo "usage: make vm-run SCRIPT=FILE [FILES=DIR]" >&2; exit 64; }
 	@$(PYTHON) -m deploy vm-run $(if $(FILES),--files "$(FILES)") "$(SCRIPT)"
+
+bench: venv
+	@$(PYTHON) -m tests.bench.nfs --size $(or $(SIZE),full)
+
+bench-gaps: venv
+	@$(PYTHON) -m tests.bench.gaps
 
 bench-inodes: venv
 	@$(PYTHON) -m tests.bench.inodes

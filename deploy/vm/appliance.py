@@ -65,28 +65,32 @@ class Lab:
     vm: Vm
     compose: Compose
     rest: Rest
+    drives: tuple[Path, ...] = ()  # /dev/vdb and so on; after them the disks that were asked for
 
 
 @contextmanager
-def lab(files: Path | None = None) -> Iterator[Lab]:
+def lab(files: Path | None = None, storage: tuple[Path, ...] = ()) -> Iterator[Lab]:
     """Give such a machine for the time of the block; its scripts have the API's address and token at hand.
+
+    `storage` are images of further disks, to which the machine writes.
 
     A machine that is lost before it is of use is replaced by another, once: nothing was lost with it but time.
     """
     disks = appliance_disks()
     with ExitStack() as stack:
         try:
-            machine = stack.enter_context(_lab(disks, files))
+            machine = stack.enter_context(_lab(disks, files, storage))
         except VmLostError as error:
             say(f"{error}. Trying once more with another machine.")
-            machine = stack.enter_context(_lab(disks, files))
+            machine = stack.enter_context(_lab(disks, files, storage))
         yield machine
 
 
 @contextmanager
-def _lab(disks: ImageDisks, files: Path | None) -> Iterator[Lab]:
+def _lab(disks: ImageDisks, files: Path | None, storage: tuple[Path, ...]) -> Iterator[Lab]:
     port = free_port()
-    spec = Spec(disks.system, forwards=(Forward(port, API_PORT),), drives=disks.drives, files=files)
+    spec = Spec(disks.system, forwards=(Forward(port, API_PORT),), drives=disks.drives, storage=storage,
+                files=files)
     with booted(spec) as vm:
         prepared = vm.channel.run(PREPARE_SOURCE)
         if prepared.status != 0:
@@ -97,4 +101,4 @@ def _lab(disks: ImageDisks, files: Path | None) -> Iterator[Lab]:
             vm.channel.execute(MOUNT)
             environment = f"export HOLDFAST_URL=http://{ADDRESS}:{API_PORT} HOLDFAST_TOKEN={rest.token}\n"
             vm.channel.execute(("tee", "--append", "/run/lab/environment"), environment.encode())
-        yield Lab(vm, compose, rest)
+        yield Lab(vm, compose, rest, disks.drives)

@@ -58,8 +58,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIRECTORY")
     wanted = parser.parse_args()
     workloads = wanted.workloads.split(",")
-    if "fio" in workloads:
-        install(("fio",))
+    install([tool for tool in ("fio", "git") if tool in workloads])
     with servers(wanted.filesystem, wanted.size, [int(count) for count in wanted.workers.split(",")]) as compared:
         measured = list(interleaved(compared, workloads, wanted.rounds or ROUNDS[wanted.size]))
     results = Results(compared, measured)

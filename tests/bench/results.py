@@ -69,13 +69,14 @@ class Results:
             lines.append(f"| {what} | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n"
 
+    def document(self) -> dict[str, object]:
+        """Return all of it, to be written as JSON."""
+        rows = {what: {server: asdict(self.summary(what, server)) for server in self.servers} for what in self.rows}
+        measured = [asdict(one) for one in self.measured]
+        return {"machine": machine(), "reference": self.servers[0], "rows": rows, "measured": measured}
+
     def write(self, directory: Path, name: str) -> None:
         """Write NAME.json and NAME.md."""
         directory.mkdir(parents=True, exist_ok=True)
-        rows = {what: {server: asdict(self.summary(what, server)) for server in self.servers} for what in self.rows}
-        document = {
-            "machine": machine(), "reference": self.servers[0], "rows": rows,
-            "measured": [asdict(one) for one in self.measured],
-        }  # fmt: skip
-        (directory / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+        (directory / f"{name}.json").write_text(json.dumps(self.document(), indent=1) + "\n")
         (directory / f"{name}.md").write_text(self.table())

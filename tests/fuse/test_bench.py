@@ -69,3 +69,13 @@ def test_the_mount_is_compared_with_the_plain_directory(tmp_path: Path) -> None:
     assert {one["workload"] for one in found["measured"]} == set(names.split(","))
     assert len(found["measured"]) == 13 * 2 * 2
     assert (tmp_path / "mount-ext4.md").read_text() == said
+
+
+def test_the_gap_at_a_workers_death_is_measured(tmp_path: Path) -> None:
+    said = run(sys.executable, "-m", "tests.bench.gaps", "--times", "2", "--results", tmp_path)
+    found = json.loads((tmp_path / "gaps.json").read_text())["seconds"]
+    assert [(what, name) for what in found for name in found[what]] == [
+        ("worker", "look"), ("worker", "write"), ("nothing", "look"), ("nothing", "write"),
+    ]  # fmt: skip
+    assert all(len(seconds) == 2 and min(seconds) > 0 for clients in found.values() for seconds in clients.values())
+    assert said.count("longest gap median") == 4

@@ -1,40 +1,43 @@
-"""`work.py WORKLOAD DIRECTORY SIZE TREE`: does one workload in a new directory, and prints its rates as JSON.
+"""`work.py WORKLOAD[,...] DIRECTORY SIZE ARCHIVE`: does workloads in a new directory, and prints their rates as JSON.
 
 Nothing but Python's own library and the tools that do the work (fio, tar, find, du, git), so that it runs wherever the
-directory is mounted, in the virtual machine as well. All numbers are rates: more is better.
+directory is mounted, in the virtual machine as well. All numbers are rates: more is better. With $BENCH_SHARE it also
+tells what the workers of that share were asked meanwhile; the rates of such a run are not to be compared.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-Rates = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much each workload does."""
+    """How much each workload does: small files, megabytes and random blocks of fio, of each of its eight jobs too."""
 
     files: int
     megabytes: int
-    seconds: int
+    blocks: int
     transactions: int
 
 
 SIZES = {
-    "smoke": Size(files=20, megabytes=2, seconds=1, transactions=5),
-    "small": Size(files=100, megabytes=16, seconds=2, transactions=20),
-    "full": Size(files=500, megabytes=128, seconds=8, transactions=100),
+    "smoke": Size(files=10, megabytes=2, blocks=10, transactions=3),
+    "small": Size(files=100, megabytes=16, blocks=400, transactions=20),
+    "emulated": Size(files=40, megabytes=32, blocks=200, transactions=20),
+    "full": Size(files=500, megabytes=128, blocks=20000, transactions=100),
 }
 
 
@@ -52,13 +55,6 @@ def forget() -> None:
     Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-def rate(count: int, act: Callable[[], object]) -> float:
-    """Return how many of `count` things are done in a second."""
-    begun = time.perf_counter()
-    act()
-    return count / (time.perf_counter() - begun)
-
-
 def each(act: Callable[[Path], object], paths: Iterable[Path]) -> Callable[[], None]:
     """Return what does one thing to each path."""
 
@@ -69,70 +65,164 @@ def each(act: Callable[[Path], object], paths: Iterable[Path]) -> Callable[[], N
     return all_of_them
 
 
-def _fio(top: Path, size: Size, mode: str, block: str, *options: str) -> float:
-    """Return MiB a second of a sequential job, operations a second of a random one."""
-    said = run(
-        "fio", "--output-format=json", "--name=job", f"--directory={top}", f"--rw={mode}", f"--bs={block}",
-        f"--size={size.megabytes}m", "--ioengine=psync", "--group_reporting", *options,
-    )  # fmt: skip
-    # What warns comes before the document.
-    job = json.loads(said[said.index("{") :])["jobs"][0]["read" if "read" in mode else "write"]
-    return float(job["bw_bytes"] / (1 << 20) if block == "1m" else job["iops"])
+Asked = dict[str, tuple[float, float]]
+"""Of each kind of request: how many workers have served, and in how many seconds."""
+_METRIC = re.compile(r'holdfast_operation_seconds_(count|sum)\{operation="(\w+)",share="([^"]+)"\} (\S+)')
 
 
-def fio(top: Path, size: Size, _tree: Path) -> Rates:
-    """Read and write one large file, and with eight jobs eight."""
-    timed = ("--time_based", f"--runtime={size.seconds}")
-    rates = {"sequential write, MiB/s": _fio(top, size, "write", "1m", "--end_fsync=1")}
-    forget()
-    rates["sequential read, MiB/s"] = _fio(top, size, "read", "1m")
-    forget()
-    rates["4 KiB random read, /s"] = _fio(top, size, "randread", "4k", *timed)
-    rates["4 KiB random write, /s"] = _fio(top, size, "randwrite", "4k", "--end_fsync=1", *timed)
-    rates["4 KiB random write, O_DSYNC, /s"] = _fio(top, size, "randwrite", "4k", "--sync=dsync", *timed)
-    shared = f"--filename={top / 'job.0.0'}"
-    forget()
-    rates["4 KiB random read, 8 jobs, /s"] = _fio(top, size, "randread", "4k", "--numjobs=8", shared, *timed)
-    rates["4 KiB random write, 8 jobs, /s"] = _fio(
-        top, size, "randwrite", "4k", "--numjobs=8", "--end_fsync=1", shared, *timed
+def asked_of(share: str) -> Asked:
+    """Return what the workers of a share have been asked since it was mounted, as the appliance's metrics tell."""
+    request = urllib.request.Request(  # noqa: S310 - an address of the appliance
+        f"{os.environ['HOLDFAST_URL']}/metrics", headers={"Authorization": f"Bearer {os.environ['HOLDFAST_TOKEN']}"}
     )
-    return rates
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        found = [each for each in _METRIC.findall(answer.read().decode()) if each[2] == share]
+    numbers = {(operation, kind): float(number) for kind, operation, _, number in found}
+    return {name: (numbers[name, "count"], numbers[name, "sum"]) for name in {name for name, _ in numbers}}
+
+
+def _meanwhile(before: Asked, after: Asked) -> Asked:
+    none = (0.0, 0.0)
+    differences = {
+        name: (count - before.get(name, none)[0], seconds - before.get(name, none)[1])
+        for name, (count, seconds) in after.items()
+    }
+    return {name: both for name, both in differences.items() if both[0]}
+
+
+def memory() -> list[list[int]]:
+    """Return of each worker the memory that it shares with nobody, and all that it has in memory, in KiB."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "comm").read_text() == "holdfast-worker\n":
+                own = re.findall(r"^Private_\w+: +(\d+)", (process / "smaps_rollup").read_text(), re.MULTILINE)
+                (resident,) = re.findall(r"^VmRSS:\s+(\d+)", (process / "status").read_text(), re.MULTILINE)
+                found.append([sum(map(int, own)), int(resident)])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+class Rows:
+    """What was measured: the rate of each thing, and what workers were asked for it, if somebody counts."""
+
+    def __init__(self, count: Callable[[], Asked] | None = None) -> None:
+        self.rates: dict[str, float] = {}
+        self.asked: dict[str, dict[str, object]] = {}
+        self._count = count
+
+    def rate(self, what: str, count: float, act: Callable[[], object]) -> None:
+        """Note how many of `count` things are done in a second."""
+        before = self._count() if self._count else {}
+        begun = time.perf_counter()
+        act()
+        took = time.perf_counter() - begun
+        self.rates[what] = count / took
+        if self._count:
+            self.asked[what] = {"count": count, "took": took, "operations": _meanwhile(before, self._count())}
+
+    def fio(self, what: str, top: Path, mode: str, block: str, *options: str) -> None:
+        """Note MiB a second of a sequential job, operations a second of a random one, as fio tells them."""
+        said: list[str] = []
+        command = (
+            "fio", "--output-format=json", "--name=job", f"--directory={top}", f"--rw={mode}", f"--bs={block}",
+            "--ioengine=psync", "--group_reporting", *options,
+        )  # fmt: skip
+        self.rate(what, 1, lambda: said.append(run(*command)))
+        # What warns comes before the document.
+        job = json.loads(said[0][said[0].index("{") :])["jobs"][0]["read" if "read" in mode else "write"]
+        self.rates[what] = float(job["bw_bytes"] / (1 << 20) if block == "1m" else job["iops"])
+        if what in self.asked:
+            self.asked[what]["count"] = job["total_ios"]
+
+
+def fio(rows: Rows, top: Path, size: Size, _tree: Path) -> None:
+    """Read and write one large file, and with eight jobs a part of it each.
+
+    Random jobs pass the client's cache by, or it would answer: each block is a request. What is written without sync
+    goes through the cache and is waited for at the end. Nothing is timed: all servers do the same work.
+    """
+    for jobs, name in ((1, ""), (8, ", 8 jobs")):
+        mine = max(size.megabytes // jobs, 1)
+        all_of_it = (f"--size={mine}m", f"--numjobs={jobs}")
+        blocks = (*all_of_it, f"--io_size={max(size.blocks // jobs, 1) * 4}k", "--randrepeat=1")
+        rows.fio(f"sequential write{name}, MiB/s", top, "write", "1m", "--end_fsync=1", *all_of_it)
+        rows.fio(f"sequential write, O_DSYNC{name}, MiB/s", top, "write", "1m", "--sync=dsync", *all_of_it)
+        forget()
+        rows.fio(f"sequential read{name}, MiB/s", top, "read", "1m", *all_of_it)
+        forget()
+        rows.fio(f"4 KiB random read{name}, /s", top, "randread", "4k", "--direct=1", *blocks)
+        rows.fio(f"4 KiB random write{name}, /s", top, "randwrite", "4k", "--end_fsync=1", *blocks)
+        rows.fio(f"4 KiB random write, O_DSYNC{name}, /s", top, "randwrite", "4k", "--sync=dsync", *blocks)
+        each(os.unlink, sorted(top.iterdir()))()
 
 
 def _fill(path: Path) -> None:
     path.write_bytes(b"x" * 3000)
 
 
-def small(top: Path, size: Size, _tree: Path) -> Rates:
+def small(rows: Rows, top: Path, size: Size, _tree: Path) -> None:
     """Create, look at, read, rename and delete small files, one after the other."""
     paths = [top / f"file-{number}" for number in range(size.files)]
     renamed = [path.with_suffix(".new") for path in paths]
-    rates = {"create, /s": rate(len(paths), each(_fill, paths))}
+    rows.rate("create, /s", len(paths), each(_fill, paths))
     forget()
-    rates["stat, cold, /s"] = rate(len(paths), each(os.stat, paths))
-    rates["stat, warm, /s"] = rate(10 * len(paths), each(os.stat, paths * 10))
-    rates["read, /s"] = rate(len(paths), each(Path.read_bytes, paths))
-    rates["rename, /s"] = rate(len(paths), each(lambda path: path.rename(path.with_suffix(".new")), paths))
-    rates["delete, /s"] = rate(len(paths), each(os.unlink, renamed))
-    return rates
+    rows.rate("stat, cold, /s", len(paths), each(os.stat, paths))
+    rows.rate("stat, warm, /s", 10 * len(paths), each(os.stat, paths * 10))
+    rows.rate("read, /s", len(paths), each(Path.read_bytes, paths))
+    rows.rate("rename, /s", len(paths), each(lambda path: path.rename(path.with_suffix(".new")), paths))
+    rows.rate("delete, /s", len(paths), each(os.unlink, renamed))
 
 
-def tree(top: Path, _size: Size, archive: Path) -> Rates:
+def _entries(archive: Path) -> int:
+    return len(run("tar", "-tf", archive).splitlines())
+
+
+def tree(rows: Rows, top: Path, _size: Size, archive: Path) -> None:
     """Unpack a source tree, walk it with find and du, remove it; in files and directories a second."""
-    begun = time.perf_counter()
-    run("tar", "-xf", archive, "-C", top)
-    took = time.perf_counter() - begun
+    rows.rate("untar, entries/s", _entries(archive), lambda: run("tar", "-xf", archive, "-C", top))
     count = len(run("find", top).splitlines())
-    rates = {"untar, entries/s": count / took}
     forget()
-    rates["find, cold, entries/s"] = rate(count, lambda: run("find", top, "-newermt", "2100-01-01"))
-    rates["find, warm, entries/s"] = rate(count, lambda: run("find", top, "-newermt", "2100-01-01"))
-    rates["du, warm, entries/s"] = rate(count, lambda: run("du", "-s", top))
-    rates["rm -r, entries/s"] = rate(count, lambda: run("rm", "-r", *top.iterdir()))
-    return rates
+    rows.rate("find, cold, entries/s", count, lambda: run("find", top, "-newermt", "2100-01-01"))
+    rows.rate("find, warm, entries/s", count, lambda: run("find", top, "-newermt", "2100-01-01"))
+    rows.rate("du, warm, entries/s", count, lambda: run("du", "-s", top))
+    rows.rate("rm -r, entries/s", count, lambda: run("rm", "-r", *top.iterdir()))
 
 
-def sqlite(top: Path, size: Size, _tree: Path) -> Rates:
+def _repository(archive: Path) -> Path:
+    """Return a repository with the archive's files, beside the archive; it is made once."""
+    repository = archive.with_suffix(".git")
+    if not repository.exists():
+        files = archive.with_suffix(".files")
+        files.mkdir()
+        run("tar", "-xf", archive, "-C", files)
+        git = ("git", "-C", files, "-c", "user.name=bench", "-c", "user.email=bench@localhost")
+        run(*git, "init", "--quiet")
+        run(*git, "add", "--all")
+        run(*git, "commit", "--quiet", "--message=All")
+        run("git", "clone", "--quiet", "--bare", files, repository)
+        shutil.rmtree(files)
+    return repository
+
+
+def git(rows: Rows, top: Path, _size: Size, archive: Path) -> None:
+    """Clone a repository and ask for its status; in files a second."""
+    repository = _repository(archive)
+    count = len(run("git", "-C", repository, "ls-tree", "-r", "--name-only", "HEAD").splitlines())
+    clone = top / "clone"
+    rows.rate("git clone, files/s", count, lambda: run("git", "clone", "--quiet", repository, clone))
+
+    def status() -> None:
+        if said := run("git", "-C", clone, "status", "--porcelain"):
+            raise SystemExit(f"a fresh clone has changes:\n{said}")
+
+    rows.rate("git status, files/s", count, status)
+    forget()
+    rows.rate("git status, cold, files/s", count, status)
+
+
+def sqlite(rows: Rows, top: Path, size: Size, _tree: Path) -> None:
     """Insert one row a transaction, with a rollback journal, as sqlite does it by default."""
     database = sqlite3.connect(top / "database", isolation_level=None)
     database.execute("create table entries (number integer primary key, text text)")
@@ -141,15 +231,14 @@ def sqlite(top: Path, size: Size, _tree: Path) -> Rates:
         for number in range(size.transactions):
             database.execute("insert into entries values (?, ?)", (number, "x" * 100))
 
-    rates = {"sqlite, transactions/s": rate(size.transactions, insert)}
+    rows.rate("sqlite, transactions/s", size.transactions, insert)
     (found,) = database.execute("select count(*) from entries").fetchone()
     database.close()
     if found != size.transactions:
         raise SystemExit(f"sqlite has {found} rows of {size.transactions}")
-    return rates
 
 
-def parallel(top: Path, size: Size, _tree: Path) -> Rates:
+def parallel(rows: Rows, top: Path, size: Size, _tree: Path) -> None:
     """Create and delete small files in four directories at once."""
 
     def client(number: int) -> None:
@@ -163,22 +252,28 @@ def parallel(top: Path, size: Size, _tree: Path) -> Rates:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(client, range(4)))
 
-    return {"4 clients create and delete, files/s": rate(4 * size.files, crowd)}
+    rows.rate("4 clients create and delete, files/s", 4 * size.files, crowd)
 
 
-WORKLOADS = {"fio": fio, "small": small, "tree": tree, "sqlite": sqlite, "parallel": parallel}
+WORKLOADS = {"fio": fio, "small": small, "tree": tree, "git": git, "sqlite": sqlite, "parallel": parallel}
 
 
 def main() -> None:
-    """Do one, clean up, print."""
-    workload, directory, size, archive = sys.argv[1:]
-    top = Path(directory) / f"bench-{os.getpid()}"
-    top.mkdir()
-    try:
-        rates = WORKLOADS[workload](top, SIZES[size], Path(archive))
-    finally:
-        shutil.rmtree(top)
-    print(json.dumps(rates))
+    """Do them, clean up, print."""
+    workloads, directory, size, archive = sys.argv[1:]
+    share = os.environ.get("BENCH_SHARE")
+    memories: dict[str, list[list[int]]] = {}
+    rows = Rows(partial(asked_of, share) if share else None)
+    for workload in workloads.split(","):
+        top = Path(directory) / f"bench-{os.getpid()}"
+        top.mkdir()
+        try:
+            WORKLOADS[workload](rows, top, SIZES[size], Path(archive))
+        finally:
+            shutil.rmtree(top)
+        if share:
+            memories[workload] = memory()
+    print(json.dumps({"rates": rows.rates, "asked": rows.asked, "memory": memories}))
 
 
 if __name__ == "__main__":

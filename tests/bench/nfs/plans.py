@@ -1,0 +1,42 @@
+"""How much is measured, by the size of a run: servers, workloads, rounds and kills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.bench.nfs.servers import DEFAULT, VARIANTS, Variants
+
+# What is done in one turn. The shorter a turn, the better what else the machine does is spread over all servers.
+_TURNS = ("fio", "small,sqlite,parallel", "tree,git")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`work` is a size of work.py, `files` those of the source tree, `kills` how often each blow is dealt."""
+
+    work: str
+    files: int
+    rounds: int
+    variants: Variants
+    turns: Mapping[str, Sequence[str]]
+    kills: tuple[str, ...]
+
+
+PLANS = {
+    "smoke": Plan(
+        "smoke", files=8, rounds=1, variants={"ext4": (DEFAULT,), "xfs": (DEFAULT,)},
+        turns={"ext4": _TURNS, "xfs": ("small",)},
+        kills=("nothing=1", "worker=1", "pool=1", "supervisor=1"),
+    ),
+    "small": Plan(
+        "emulated", files=60, rounds=1, variants={"ext4": VARIANTS, "xfs": (DEFAULT,)},
+        turns={"ext4": _TURNS, "xfs": _TURNS},
+        kills=("nothing=3", "worker=3", "pool=2", "supervisor=2", "container=1"),
+    ),
+    "full": Plan(
+        "emulated", files=60, rounds=3, variants={"ext4": VARIANTS, "xfs": (DEFAULT,)},
+        turns={"ext4": _TURNS, "xfs": _TURNS},
+        kills=("nothing=10", "worker=10", "pool=5", "supervisor=5", "container=3"),
+    ),
+}  # fmt: skip
