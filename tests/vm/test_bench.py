@@ -16,7 +16,7 @@ from tests.vm.conftest import Client
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 
-_ROWS = {"fio": 12, "small": 6, "sqlite": 1, "parallel": 1, "tree": 5, "git": 3}
+_ROWS = {"fio": 6, "small": 6, "sqlite": 1, "parallel": 1, "tree": 5, "git": 3}
 
 
 @pytest.fixture

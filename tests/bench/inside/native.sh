@@ -5,7 +5,7 @@ set -eu
 hostname native  # by which clients tell servers apart
 mount --make-rprivate /
 mount -t tmpfs tmpfs /var/lib/nfs
-mkdir -p /var/lib/nfs/nfsdcld /run/rpc_pipefs
+mkdir -p /var/lib/nfs/nfsdcld /run/rpc_pipefs /etc/exports.d
 touch /var/lib/nfs/etab /var/lib/nfs/rmtab
 mount -t nfsd nfsd /proc/fs/nfsd
 mount -t rpc_pipefs rpc_pipefs /run/rpc_pipefs

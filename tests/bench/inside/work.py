@@ -25,16 +25,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Size:
-    """How much each workload does: small files, megabytes and random blocks of fio, of each of its eight jobs too."""
+    """How much each workload does: small files, megabytes and random blocks of fio, with so many jobs."""
 
     files: int
     megabytes: int
     blocks: int
     transactions: int
+    jobs: tuple[int, ...] = (1, 8)
 
 
 SIZES = {
-    "smoke": Size(files=10, megabytes=2, blocks=10, transactions=3),
+    "smoke": Size(files=6, megabytes=2, blocks=8, transactions=2, jobs=(1,)),
     "small": Size(files=100, megabytes=16, blocks=400, transactions=20),
     "emulated": Size(files=40, megabytes=32, blocks=200, transactions=20),
     "full": Size(files=500, megabytes=128, blocks=20000, transactions=100),
@@ -127,7 +128,7 @@ class Rows:
         said: list[str] = []
         command = (
             "fio", "--output-format=json", "--name=job", f"--directory={top}", f"--rw={mode}", f"--bs={block}",
-            "--ioengine=psync", "--group_reporting", *options,
+            "--ioengine=psync", "--group_reporting", "--thread", "--clocksource=clock_gettime", *options,
         )  # fmt: skip
         self.rate(what, 1, lambda: said.append(run(*command)))
         # What warns comes before the document.
@@ -143,7 +144,8 @@ def fio(rows: Rows, top: Path, size: Size, _tree: Path) -> None:
     Random jobs pass the client's cache by, or it would answer: each block is a request. What is written without sync
     goes through the cache and is waited for at the end. Nothing is timed: all servers do the same work.
     """
-    for jobs, name in ((1, ""), (8, ", 8 jobs")):
+    for jobs in size.jobs:
+        name = f", {jobs} jobs" if jobs > 1 else ""
         mine = max(size.megabytes // jobs, 1)
         all_of_it = (f"--size={mine}m", f"--numjobs={jobs}")
         blocks = (*all_of_it, f"--io_size={max(size.blocks // jobs, 1) * 4}k", "--randrepeat=1")
