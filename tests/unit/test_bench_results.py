@@ -45,6 +45,12 @@ def test_the_document_has_every_single_rate(tmp_path: Path) -> None:
     assert document["rows"]["create, /s"]["mount"]["ratio"] == 0.5
 
 
+def test_no_round_is_begun_that_there_is_no_time_for() -> None:
+    servers = {"a": lambda workload: {workload: 1.0}}
+    assert [one.round for one in interleaved(servers, ("x",), 3, seconds=1e6)] == [0, 1, 2]
+    assert [one.round for one in interleaved(servers, ("x",), 3, seconds=0)] == [0]
+
+
 def test_rounds_are_interleaved_and_take_turns_in_being_first() -> None:
     servers = {name: lambda workload: {workload: 1.0} for name in "abc"}
     order = [f"{one.round}{one.workload}{one.server}" for one in interleaved(servers, ("x", "y"), 2)]

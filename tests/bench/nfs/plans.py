@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.bench.nfs.servers import DEFAULT, VARIANTS, Variants
+from tests.bench.nfs.servers import DEFAULT, NO_PASSTHROUGH, VARIANTS, Variants
 
 # What is done in one turn. The shorter a turn, the better what else the machine does is spread over all servers.
 _TURNS = ("fio", "small,sqlite,parallel", "tree,git")
@@ -13,11 +13,15 @@ _TURNS = ("fio", "small,sqlite,parallel", "tree,git")
 
 @dataclass(frozen=True)
 class Plan:
-    """`work` is a size of work.py, `files` those of the source tree, `kills` how often each blow is dealt."""
+    """How much of all. A round is begun only while there is time for it; the first always is.
+
+    `work` is a size of work.py, `files` those of the source tree, `kills` how often each blow is dealt.
+    """
 
     work: str
     files: int
     rounds: int
+    seconds: Mapping[str, float]
     variants: Variants
     turns: Mapping[str, Sequence[str]]
     kills: tuple[str, ...]
@@ -25,17 +29,20 @@ class Plan:
 
 PLANS = {
     "smoke": Plan(
-        "smoke", files=8, rounds=1, variants={"ext4": (DEFAULT,), "xfs": (DEFAULT,)},
+        "smoke", files=8, rounds=1, seconds={"ext4": 1, "xfs": 1},
+        variants={"ext4": (DEFAULT,), "xfs": (DEFAULT,)},
         turns={"ext4": _TURNS, "xfs": ("small",)},
         kills=("nothing=1", "worker=1", "pool=1", "supervisor=1"),
     ),
     "small": Plan(
-        "emulated", files=60, rounds=1, variants={"ext4": VARIANTS, "xfs": (DEFAULT,)},
+        "emulated", files=50, rounds=1, seconds={"ext4": 1, "xfs": 1},
+        variants={"ext4": (DEFAULT, NO_PASSTHROUGH), "xfs": (DEFAULT,)},
         turns={"ext4": _TURNS, "xfs": _TURNS},
         kills=("nothing=3", "worker=3", "pool=2", "supervisor=2", "container=1"),
     ),
     "full": Plan(
-        "emulated", files=60, rounds=3, variants={"ext4": VARIANTS, "xfs": (DEFAULT,)},
+        "emulated", files=50, rounds=5, seconds={"ext4": 1900, "xfs": 900},
+        variants={"ext4": VARIANTS, "xfs": (DEFAULT,)},
         turns={"ext4": _TURNS, "xfs": _TURNS},
         kills=("nothing=10", "worker=10", "pool=5", "supervisor=5", "container=3"),
     ),

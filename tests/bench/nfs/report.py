@@ -62,7 +62,9 @@ class Report:
         """Return all tables."""
         parts = ["".join(f"- {name}: {fact}\n" for name, fact in self.facts.items())]
         for kind, each in self.comparisons.items():
-            parts.append(f"### On {kind}\n\n{tables.comparison(each.results, OURS, GANESHA)}")
+            rounds = 1 + max(one.round for one in each.results.measured)
+            table = tables.comparison(each.results, OURS, GANESHA)
+            parts.append(f"### On {kind}, {rounds} round{'s' if rounds > 1 else ''}\n\n{table}")
             parts.append(f"What workers were asked, on {kind}:\n\n{tables.causes(each.counted['asked'])}")
             parts.append(f"Memory of a worker, on {kind}:\n\n{tables.memory(each.counted['memory'])}")
         parts.append(f"### Without service\n\n{tables.gaps(self.gaps)}")

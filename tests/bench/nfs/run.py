@@ -20,7 +20,7 @@ def compare(guest: Guest, plan: Plan) -> Report:
         for kind, variants in plan.variants.items():
             servers = Servers(guest, kind, plan.work, variants)
             works = servers.works()
-            measured = list(interleaved(works, plan.turns[kind], plan.rounds))
+            measured = list(interleaved(works, plan.turns[kind], plan.rounds, plan.seconds[kind]))
             comparisons[kind] = Comparison(Results(works, measured), servers.counted(",".join(plan.turns[kind])))
     gaps: Gaps = json.loads(guest.run(f"recovery {' '.join(plan.kills)}", timeout=3600).splitlines()[-1])
     return Report(_facts(guest), comparisons, gaps)

@@ -46,12 +46,13 @@ class Variant:
 
 
 DEFAULT = Variant(OURS)
+NO_PASSTHROUGH = Variant("no passthrough", other=True)
 VARIANTS = (
     DEFAULT,
     Variant("exclusive", caching="exclusive"),
     Variant("1 worker", workers=1),
     Variant("4 workers", workers=4),
-    Variant("no passthrough", other=True),
+    NO_PASSTHROUGH,
 )
 Variants = Mapping[str, Sequence[Variant]]
 """What is compared on each kind of filesystem; the first is the appliance as it is by default."""
