@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.bench.nfs.machine import Guest
@@ -86,6 +86,7 @@ class Comparison:
     kind: str
     size: str
     variants: Sequence[Variant]
+    _addresses: dict[str, str] = field(default_factory=dict)
 
     def works(self) -> dict[str, Work]:
         """Return what does a turn on each server, the reference first."""
@@ -109,8 +110,9 @@ class Comparison:
 
     def _source(self, variant: Variant) -> str:
         project = "second" if variant.other else "holdfast"
-        address = self.guest.run(f"address {project}").split()[0]
-        return f"{address}:/{variant.share_name(self.kind)}"
+        if project not in self._addresses:
+            self._addresses[project] = self.guest.run(f"address {project}").strip()
+        return f"{self._addresses[project]}:/{variant.share_name(self.kind)}"
 
     def _work(self, source: str, share: str = "", prefix: str = "") -> Callable[[str], dict[str, float]]:
         def turn(workloads: str) -> dict[str, float]:
