@@ -14,7 +14,7 @@ from tests.bench.nfs.run import compare
 from tests.bench.nfs.servers import GANESHA, NATIVE, OURS
 from tests.vm.conftest import Client
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
 _ROWS = {"fio": 6, "small": 6, "sqlite": 1, "parallel": 1, "tree": 5, "git": 3}
 
