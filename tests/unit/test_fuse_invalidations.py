@@ -109,6 +109,6 @@ def test_what_the_kernel_refuses_is_not_the_end() -> None:
 
 def test_a_kernel_that_cannot_be_told_of_names_believes_them_for_a_moment() -> None:
     shared, exclusive = (cached(PoolOptions(), caching) for caching in (Caching.SHARED, Caching.EXCLUSIVE))
-    assert validity(shared, names_expire=True) == Validity(1.0, 1.0, 0.0)
-    assert validity(shared, names_expire=False) == Validity(MOMENT_SECONDS, 1.0, 0.0)
+    assert validity(shared, names_expire=True) == Validity(1.0, 1.0, 1.0)
+    assert validity(shared, names_expire=False) == Validity(MOMENT_SECONDS, 1.0, MOMENT_SECONDS)
     assert validity(exclusive, names_expire=False) == Validity(3600.0, 3600.0, 3600.0)
