@@ -64,7 +64,9 @@ end() {
     ip link delete bench 2> /dev/null || true
     for kind in ext4 xfs; do
         ! mountpoint --quiet /srv/bench-$kind || await 60 umount /srv/bench-$kind
+        rmdir /srv/bench-$kind 2> /dev/null || true
     done
+    rmdir $mountpoint 2> /dev/null || true
 }
 
 # SETTING=VALUE: another container of the same image and compose file. `second COMMAND...` has a command ask its API.

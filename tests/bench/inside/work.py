@@ -37,8 +37,8 @@ class Size:
 SIZES = {
     "smoke": Size(files=6, megabytes=2, blocks=8, transactions=2, jobs=(1,)),
     "small": Size(files=100, megabytes=16, blocks=400, transactions=20),
-    "emulated": Size(files=30, megabytes=24, blocks=200, transactions=12),
-    "full": Size(files=500, megabytes=128, blocks=20000, transactions=100),
+    "emulated": Size(files=24, megabytes=16, blocks=160, transactions=10),
+    "full": Size(files=500, megabytes=128, blocks=5000, transactions=100),
 }
 
 

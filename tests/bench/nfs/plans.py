@@ -35,13 +35,13 @@ PLANS = {
         kills=("nothing=1", "worker=1", "pool=1", "supervisor=1"),
     ),
     "small": Plan(
-        "emulated", files=50, rounds=1, seconds={"ext4": 1, "xfs": 1},
+        "emulated", files=40, rounds=1, seconds={"ext4": 1, "xfs": 1},
         variants={"ext4": (DEFAULT, NO_PASSTHROUGH), "xfs": (DEFAULT,)},
         turns={"ext4": _TURNS, "xfs": _TURNS},
         kills=("nothing=3", "worker=3", "pool=2", "supervisor=2", "container=1"),
     ),
     "full": Plan(
-        "emulated", files=50, rounds=5, seconds={"ext4": 1900, "xfs": 900},
+        "emulated", files=40, rounds=5, seconds={"ext4": 2200, "xfs": 600},
         variants={"ext4": VARIANTS, "xfs": (DEFAULT,)},
         turns={"ext4": _TURNS, "xfs": _TURNS},
         kills=("nothing=10", "worker=10", "pool=5", "supervisor=5", "container=3"),
