@@ -29,7 +29,7 @@ def _results(*rows: str) -> Results:
 
 
 def _report(*rows: str) -> Report:
-    asked = {"create, /s": {"count": 10, "took": 2.0, "operations": {"lookup": [20, 0.5], "mknod": [10, 0.5]}}}
+    asked = {"create, /s": {"count": 10, "took": 2.0, "operations": {"lookup": [20, 0.5], "mknod": [10, 0.4]}}}
     counted = {"asked": asked, "memory": {"small": [[6144, 40960], [5120, 30720]]}}
     return Report({"kernel": "Linux"}, {"ext4": Comparison(_results(*rows), counted)}, _GAPS)
 
@@ -71,7 +71,7 @@ def test_what_falls_short_is_said_in_the_table() -> None:
 
 def test_requests_are_told_for_one_thing_that_a_client_did() -> None:
     said = causes(_report("create, /s").comparisons["ext4"].counted["asked"]).splitlines()
-    assert said[2] == "| create, /s | 3 | 50% | lookup 2, mknod 1 |"
+    assert said[2] == "| create, /s | 200 | 3 | 45% | lookup 2 (50), mknod 1 (40) |"
 
 
 def test_gaps_and_memory_tell_the_worst() -> None:

@@ -49,7 +49,7 @@ def comparison(results: Results, ours: str, peer: str) -> str:
 
 
 def causes(asked: Mapping[str, Mapping[str, object]]) -> str:
-    """Return what workers were asked for each thing that a client did, and how much of the time they worked."""
+    """Return what workers were asked for one of each thing that a client did, and what of its time they took."""
     rows = []
     for what, found in asked.items():
         operations, count, took = found["operations"], found["count"], found["took"]
@@ -58,10 +58,12 @@ def causes(asked: Mapping[str, Mapping[str, object]]) -> str:
         assert isinstance(took, float)
         requests = sum(number for number, _ in operations.values())
         seconds = sum(spent for _, spent in operations.values())
-        most = sorted(operations.items(), key=lambda item: -item[1][0])[:5]
-        named = ", ".join(f"{name} {number / count:.2g}" for name, (number, _) in most)
-        rows.append([what, f"{requests / count:.3g}", f"{seconds / took:.0%}", named])
-    return _table(["what", "requests to workers for one", "of the time, workers at it", "of which"], rows)
+        most = sorted(operations.items(), key=lambda item: -item[1][1])[:5]
+        named = (f"{name} {number / count:.2g} ({spent / count * 1000:.2g})" for name, (number, spent) in most)
+        each = [f"{took / count * 1000:.3g}", f"{requests / count:.2g}", f"{seconds / took:.0%}"]
+        rows.append([what, *each, ", ".join(named)])
+    longest = "those that took longest: how many (together, ms)"
+    return _table(["what", "one takes, ms", "requests to workers", "of its time", longest], rows)
 
 
 def gaps(found: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
