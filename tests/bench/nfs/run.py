@@ -21,7 +21,7 @@ def compare(guest: Guest, plan: Plan) -> Report:
             servers = Servers(guest, kind, plan.work, variants)
             works = servers.works()
             measured = list(interleaved(works, plan.turns[kind], plan.rounds, plan.seconds[kind]))
-            comparisons[kind] = Comparison(Results(works, measured), servers.counted(",".join(plan.turns[kind])))
+            comparisons[kind] = Comparison(Results(works, measured), servers.counted(",".join(plan.counted)))
     gaps: Gaps = json.loads(guest.run(f"recovery {' '.join(plan.kills)}", timeout=3600).splitlines()[-1])
     return Report(_facts(guest), comparisons, gaps)
 
