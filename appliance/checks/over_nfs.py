@@ -39,7 +39,7 @@ class NfsView:
             if given is not None:
                 wire = str(given.fsid)
                 name = Name(name.at, given.handle or fileid.encode(ROOT, 0))
-        agree = not isinstance(mount, Opened) or not isinstance(native, Opened) or _agree(mount, native)
+        agree = not isinstance(mount, Opened) or not isinstance(native, Opened) or self._agree(sample, mount, native)
         return Evidence(mount, native, name, self.local.expected(sample.native), fsid=wire, attributes_agree=agree)
 
     def inquest(self, sample: Sample, *, root_replaced: bool) -> Evidence:
@@ -64,17 +64,24 @@ class NfsView:
         opened = self.local.behind(native)
         return Opened(opened.native if isinstance(opened, Opened) else native, found)
 
+    def _agree(self, sample: Sample, mount: Opened, native: Opened) -> bool:
+        """Whether what clients are told of a file is what the source has, or what it will have.
+
+        A client with a write delegation has size and times that the source has not yet, and the server asks it for
+        them (CB_GETATTR). Then a worker tells which file the handle opens, as in the other checks.
+        """
+        over, behind = mount.found, native.found
+        if (over.type, over.size, over.mtime) == (behind.type, behind.size, behind.mtime):
+            return True
+        served = self.local.through(sample.handle)
+        return over.type == behind.type and isinstance(served, Opened) and served.native == native.native
+
     def _handle_at(self, path: bytes) -> forms.NfsHandle | None:
         try:
             handle = self.session.look_up(path.split(b"/") if path else (), self.root)
         except nfs4.NfsError:
             return None  # it has changed under our hands; what opens is what counts
         return forms.parse_nfs(handle)
-
-
-def _agree(mount: Opened, native: Opened) -> bool:
-    over, behind = mount.found, native.found
-    return (over.type, over.size, over.mtime) == (behind.type, behind.size, behind.mtime)
 
 
 @contextmanager
