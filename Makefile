@@ -56,7 +56,7 @@ bench-mount: venv
 soak:
 	@$(MAKE) --no-print-directory vm-run SCRIPT=tests/vm/inside/soak.sh FILES=tests/vm/inside
 
-# The container killed twenty times in a row under load; `make test` does it three times.
+# The container killed twenty times in a row under load; `make test` does it twice.
 endurance: venv
 	@$(PYTHON) -m pytest tests/vm --require vm -m rounds --rounds $(or $(ROUNDS),20)
 

@@ -50,9 +50,10 @@ class Spec:
     accelerator: str = field(default_factory=lambda: os.environ.get("HOLDFAST_VM_ACCELERATOR", "tcg,thread=multi"))
     cpus: int = 2
     memory_mib: int = 4096
+    # The last three are for speed: emulation has no use for what they leave out, and takes a tenth longer with it.
     kernel_arguments: tuple[str, ...] = field(
         default=("console=ttyS0", "root=/dev/vda", "rw", "init=/usr/sbin/holdfast-init", "panic=-1", "net.ifnames=0",
-                 "mitigations=off"))
+                 "mitigations=off", "init_on_alloc=0", "hardened_usercopy=off"))
 
 
 def qemu_argv(spec: Spec, home: Path) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.commands import pasteable
 from tests.support.daemon import LIVE, Daemon, daemon
-from tests.support.filesystems import KINDS, Filesystem, filesystem, kernel_obstacle
+from tests.support.filesystems import KINDS, ONE_OF_EACH, Filesystem, filesystem, kernel_obstacle
 from tests.support.janitor import Janitor, janitor
 from tests.support.scratch import scratch_directory, sweep
 
@@ -50,9 +50,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what needs a disk on each chosen kind that the module's FILESYSTEMS or the test's mark `kinds` allow."""
+    """Run what needs a disk on each chosen kind that the module's FILESYSTEMS or the test's mark `kinds` allow.
+
+    A module that says nothing is run on one kind of each filesystem.
+    """
     if "disk" in metafunc.fixturenames:
-        allowed = getattr(metafunc.module, "FILESYSTEMS", KINDS)
+        allowed = getattr(metafunc.module, "FILESYSTEMS", ONE_OF_EACH)
         if mark := metafunc.definition.get_closest_marker("kinds"):
             allowed = mark.args
         kinds = [kind for kind in _chosen(metafunc.config) if kind in allowed]

@@ -10,11 +10,13 @@ from appliance.fuse.key import new_key
 from tests.fuse.conftest import StartDaemon
 from tests.fuse.test_stale import errno_on
 from tests.support.daemon import Daemon
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import KINDS, Filesystem
 from tests.support.posix.files import make
 from tests.support.witness import Witness, drop_caches, faults, mark, take
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = KINDS
 
 _FILES = 20
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import KINDS, Filesystem
 from tests.support.posix.files import make, opened
 from tests.support.views import checked, sampled, told, viewed, walked
 from tests.support.witness import drop_caches
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = KINDS
 
 
 def _populate(top: Path) -> None:

@@ -17,12 +17,14 @@ from appliance.linux.handles import NativeHandle
 from tests.fuse.conftest import StartDaemon
 from tests.support.children import in_child
 from tests.support.daemon import Daemon, daemon
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import KINDS, Filesystem
 from tests.support.janitor import Janitor
 from tests.support.posix.files import opened
 from tests.support.witness import drop_caches
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(1800)]
+
+FILESYSTEMS = KINDS
 
 _FORGERIES = {"ext4": 1_000_000}
 _FORGERIES_ELSEWHERE = 50_000

@@ -12,11 +12,13 @@ import pytest
 
 from tests.fuse.conftest import StartDaemon
 from tests.support.daemon import Daemon
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import KINDS, Filesystem
 from tests.support.posix.files import make
 from tests.support.witness import Witness, drop_caches, faults, mark, take
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = KINDS
 
 _FILES = 300
 

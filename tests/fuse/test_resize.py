@@ -16,10 +16,12 @@ from appliance.fuse.pool_events import CachingStatus, PoolReady, PoolStatus
 from appliance.fuse.pool_process import PoolProcess
 from appliance.fuse.source import Source
 from tests.support.children import Child
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import KINDS, Filesystem
 from tests.support.patience import SECONDS, until
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = KINDS
 
 
 @pytest.fixture

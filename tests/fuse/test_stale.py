@@ -12,12 +12,14 @@ import pytest
 
 from appliance.linux.handles import NativeHandle
 from tests.support.daemon import Daemon
-from tests.support.filesystems import Filesystem
+from tests.support.filesystems import KINDS, Filesystem
 from tests.support.patience import SECONDS
 from tests.support.posix.files import make, opened
 from tests.support.witness import Witness, drop_caches, errno_of, faults, mark, opened_root, outcome, take
 
 pytestmark = pytest.mark.fuse
+
+FILESYSTEMS = KINDS
 
 # What the kernel's fuse_encode_fh() writes: the node id's halves, then the generation; all in a handle of this type.
 _FUSE_HANDLE = struct.Struct("=III")

@@ -108,7 +108,9 @@ KINDS: dict[str, Callable[[Path, Path], AbstractContextManager[None]]] = {
     "tmpfs": _tmpfs,
     "overlay": _overlay,
 }
-# For what depends on the rule between handles and node ids at most: of each codec the usual one.
+# Where it makes no difference how one filesystem numbers its inodes.
+ONE_OF_EACH = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")
+# Where nothing but the rule between handles and node ids can make one.
 ONE_PER_CODEC = ("ext4", "xfs", "btrfs", "tmpfs")
 
 

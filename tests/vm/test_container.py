@@ -44,7 +44,7 @@ def test_a_restart_is_seen_as_a_pause(client: Client, record_property: Callable[
     assert re.search(r"[1-9]\d* operations", said)
 
 
-@pytest.mark.rounds(3)
+@pytest.mark.rounds(2)
 def test_kills_are_seen_as_pauses(client: Client, rounds: int, record_property: Callable[[str, object], None]) -> None:
     """The deadlock that this is about lasts until the next boot; how long the rest takes is the machine's business."""
     said = client.run(
