@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -85,14 +86,16 @@ def _check(order: CheckOrder, stack: ExitStack) -> Answer:
         seen = stack.enter_context(over_nfs.connected(view, access.name, access.fsid, order.nfs))
     share = Share(str(access.fsid), key_id(access.key), frozenset(map(key_id, access.revoked)))
     dice = random.Random()  # noqa: S311 - which files are sampled is no secret
-    pace = Pace()
     samples = list(order.samples)
+    reporter = _Reporter(len(samples))
+    pace = reporter.beside(Pace())
     few = sum(sample.deleted is None for sample in samples) < order.capacity // 2
     if few:  # so that the first check of a share is one
         samples += run.new_samples(view, samples, order.capacity, share, dice, pace)
     if order.evict:
         evict(Path(access.mountpoint))
-    findings = run.check(seen, share, samples, _Reporter(len(samples)), pace)
+    reporter.total = len(samples)
+    findings = run.check(seen, share, samples, reporter, pace)
     took = time.monotonic() - began
     kept = run.renewed(seen, findings, time.time())
     if not few:
@@ -130,16 +133,30 @@ def _view(access: ShareAccess, stack: ExitStack) -> View:
 
 
 class _Reporter:
-    """Tells how far it is, now and then."""
+    """Tells how far it is, now and then: also while that stays the same, since who says nothing is taken to hang."""
 
     def __init__(self, total: int) -> None:
-        self._total = total
+        self.total = total
+        self._done = 0
         self._next = 0.0
 
     def __call__(self, done: int) -> None:
+        self._done = done
+        self._tell()
+
+    def beside(self, pace: Callable[[], None]) -> Callable[[], None]:
+        """Return a pace that tells as well."""
+
+        def paced() -> None:
+            self._tell()
+            pace()
+
+        return paced
+
+    def _tell(self) -> None:
         if (now := time.monotonic()) >= self._next:
             self._next = now + _PROGRESS_SECONDS
-            _say(Progress(done=done, total=self._total))
+            _say(Progress(done=self._done, total=self.total))
 
 
 def _say(answer: Answer) -> None:

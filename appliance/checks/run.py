@@ -12,7 +12,6 @@ from appliance.checks.classify import Share, Verdict, classify
 from appliance.checks.evidence import Opened
 from appliance.checks.outcomes import Outcome
 from appliance.checks.over_nfs import NfsView
-from appliance.checks.pace import Pace
 from appliance.checks.samples import Sample
 from appliance.checks.view import View
 
@@ -55,16 +54,17 @@ def check(
             evidence = view.inquest(sample, root_replaced=root_replaced)
             findings[place] = Finding(sample, classify(sample, share, evidence))
             pace()
-    return [_located(view, one) for one in findings]
+    return [_located(view, one, pace) for one in findings]
 
 
 def _suspect(verdict: Verdict) -> bool:
     return verdict.outcome in (Outcome.DRIFT, Outcome.UNANSWERED)
 
 
-def _located(view: Seen, finding: Finding) -> Finding:
+def _located(view: Seen, finding: Finding, pace: Callable[[], None]) -> Finding:
     if finding.verdict.outcome is not Outcome.MOVED:
         return finding
+    pace()
     try:
         return replace(finding, path=view.path_of(finding.sample.native))
     except OSError:
@@ -94,7 +94,12 @@ def _renew(view: Seen, finding: Finding, now: float) -> Sample | None:
 
 
 def new_samples(
-    view: View, samples: Sequence[Sample], capacity: int, share: Share, dice: random.Random, pace: Pace
+    view: View,
+    samples: Sequence[Sample],
+    capacity: int,
+    share: Share,
+    dice: random.Random,
+    pace: Callable[[], None],
 ) -> Iterator[Sample]:
     """Fill the sample up, or put some new ones beside the old."""
     living = sum(sample.deleted is None for sample in samples)

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import struct
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -242,6 +243,22 @@ def test_a_share_that_hangs_hangs_only_the_checker(source: Path, tmp_path: Path,
         assert (await appliance.check("a")).state == "done"
 
     serve(tmp_path, source, body, check_patience=20)
+
+
+def test_a_checker_that_takes_samples_for_long_is_not_given_up(source: Path, tmp_path: Path, watch: Janitor) -> None:
+    """As it does of a share whose files get ever new names: it does not stop finding some."""
+    many, patience = 700, 2
+    (source / "many").mkdir()
+    for number in range(many):
+        (source / f"many/{number}").touch()
+
+    async def body(appliance: Appliance) -> None:
+        began = time.monotonic()
+        report = await appliance.check("a")
+        assert time.monotonic() - began > patience, "this shows nothing"
+        assert (report.state, report.reason) == ("done", "")
+
+    serve(tmp_path, source, body, check_patience=patience, check_samples=4 * many)
 
 
 def test_a_canary_falls_silent_and_sings_again(source: Path, tmp_path: Path, watch: Janitor) -> None:
