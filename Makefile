@@ -9,7 +9,7 @@
 #   make bench-workers                    numbers of workers, on fast and on slow storage
 #   make bench-local-changes              how soon local changes are seen
 #   make bench-mount [SIZE=small]         real tools on the mount and on the plain directory
-#   make soak, make endurance              half an hour of random faults; twenty kills of the container
+#   make soak, make endurance              half an hour of random faults; twenty kills of the container, cuts of the power
 #   make failover                         another machine takes over the disk of one that is destroyed
 #   make kills                            a thousand workers killed with files open
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
@@ -56,7 +56,7 @@ bench-mount: venv
 soak:
 	@$(MAKE) --no-print-directory vm-run SCRIPT=tests/vm/inside/soak.sh FILES=tests/vm/inside
 
-# The container killed twenty times in a row under load; `make test` does it twice.
+# The container killed twenty times in a row under load, and the power cut as often; `make test` does it twice.
 endurance: venv
 	@$(PYTHON) -m pytest tests/vm --require vm -m rounds --rounds $(or $(ROUNDS),20)
 

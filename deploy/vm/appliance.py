@@ -65,7 +65,7 @@ class Lab:
     vm: Vm
     compose: Compose
     rest: Rest
-    drives: tuple[Path, ...] = ()  # /dev/vdb and so on; after them the disks that were asked for
+    disks: ImageDisks  # the first of /dev/vdb and so on; after them come the disks that were asked for
 
 
 @contextmanager
@@ -101,4 +101,4 @@ def _lab(disks: ImageDisks, files: Path | None, storage: tuple[Path, ...]) -> It
             vm.channel.execute(MOUNT)
             environment = f"export HOLDFAST_URL=http://{ADDRESS}:{API_PORT} HOLDFAST_TOKEN={rest.token}\n"
             vm.channel.execute(("tee", "--append", "/run/lab/environment"), environment.encode())
-        yield Lab(vm, compose, rest, disks.drives)
+        yield Lab(vm, compose, rest, disks)

@@ -10,6 +10,7 @@ import pytest
 
 from deploy.vm.appliance import lab
 from deploy.vm.channel import Channel
+from deploy.vm.preload import ImageDisks
 
 INSIDE = Path(__file__).parent / "inside"
 
@@ -19,6 +20,7 @@ class Client:
     """The machine as an NFS client and as the host of the container; scripts find `inside` at $FILES."""
 
     channel: Channel
+    disks: ImageDisks  # from which the machine was booted, for others beside it
 
     def run(self, script: str, timeout: float = 600, *, mounted: bool = True) -> str:
         """Run a script, which must end with status 0 within so many seconds, and return what it printed.
@@ -77,4 +79,4 @@ def rounds(request: pytest.FixtureRequest) -> int:
 def client() -> Iterator[Client]:
     """The machine."""
     with lab(INSIDE) as machine:
-        yield Client(machine.vm.channel)
+        yield Client(machine.vm.channel, machine.disks)

@@ -55,7 +55,7 @@ def guest(kinds: Iterable[str], work: Path) -> Iterator[Guest]:
         with image.open("wb") as file:
             file.truncate(_DISK_GIBIBYTES << 30)
     with lab(storage=tuple(images.values())) as machine:
-        first = 1 + len(machine.drives)
+        first = 1 + len(machine.disks.drives)
         disks = {kind: f"/dev/vd{chr(ord('a') + first + number)}" for number, kind in enumerate(images)}
         found = Guest.prepared(machine.vm.channel, disks)
         # All mounts of one server would have one connection, at the address of the first.
