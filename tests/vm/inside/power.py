@@ -142,7 +142,7 @@ class Renames(Program):
 
 
 class Untars(Program):
-    """Unpacks an archive with tar, compares all of it, and removes what it unpacked before."""
+    """Unpacks an archive with tar, compares all of it, and removes it the turn after next."""
 
     def __init__(self, top: Path) -> None:
         super().__init__(f"{top.name}-untar", top / "untar")
@@ -175,7 +175,7 @@ class Untars(Program):
         self.unpacked.append(new)
         self.do("compare", lambda: self._compare(new))
         self.bytes += self.archive.stat().st_size
-        while len(self.unpacked) > 1:
+        while len(self.unpacked) > 2:  # one from before the cut, one that it came into the middle of
             self._remove(self.unpacked.pop(0))
 
     def _untar(self, where: Path) -> None:
