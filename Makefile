@@ -11,12 +11,13 @@
 #   make bench-mount [SIZE=small]         real tools on the mount and on the plain directory
 #   make soak, make endurance              half an hour of random faults; twenty kills of the container, cuts of the power
 #   make failover                         another machine takes over the disk of one that is destroyed
+#   make reproducible                     builds the image twice and compares the two
 #   make kills                            a thousand workers killed with files open
 #   make vm-run SCRIPT=FILE [FILES=DIR]  a script in a fresh virtual machine with the appliance
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL = up
-.PHONY: up down test image lock shell vm-run soak endurance failover kills bench bench-gaps bench-inodes bench-directory bench-upcalls bench-workers \
-    bench-local-changes bench-mount venv clean
+.PHONY: up down test image lock shell vm-run soak endurance failover reproducible kills bench bench-gaps bench-inodes \
+    bench-directory bench-upcalls bench-workers bench-local-changes bench-mount venv clean
 
 venv:
 	@deploy/bootstrap
@@ -62,6 +63,9 @@ endurance: venv
 
 failover: venv
 	@$(PYTHON) -m pytest tests/vm/failover.py --require vm
+
+reproducible: venv
+	@$(PYTHON) -m deploy.reproducible
 
 kills: venv
 	@.venv/bin/pytest -q tests/fuse/test_passthrough.py -k killed --require fuse --kills 1000

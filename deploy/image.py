@@ -3,6 +3,8 @@
 The base image that the Dockerfile names is made from the machine's own Debian mirror; buildah does the rest as root in
 a plain chroot, which needs neither user namespaces nor overlayfs. Where a Docker engine is at hand, `docker compose
 build` builds the same Dockerfile and none of this is used.
+
+The same sources and the same packages of Debian give the same image, bit for bit (deploy/reproducible.py).
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ _RECIPE = ("Dockerfile", ".dockerignore", "requirements.lock", "requirements-bui
 PACKAGES = (*_RECIPE, "appliance/fuse/native")  # what is compiled
 CONTEXT = (*_RECIPE, "appliance", "api")
 SLIM = tuple(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info", "lintian"))
+# A base image as registries have it: the name and the resolver of the machine that makes it are not in it.
+NOT_OF_THIS_MACHINE = """--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf\""""
+EPOCH = 1735689600  # as in the Dockerfile: the time of all that the image holds
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 LENT_HOME = "/root"
 
@@ -43,7 +48,7 @@ class Image:
 
 def base_key() -> str:
     """Return the cache key of the base image."""
-    return digest([BASE_NAME, *SLIM])
+    return digest([BASE_NAME, *SLIM, NOT_OF_THIS_MACHINE, str(EPOCH)])
 
 
 def image_key(checkout: Path = CHECKOUT) -> str:
@@ -53,19 +58,24 @@ def image_key(checkout: Path = CHECKOUT) -> str:
 
 def image(cache: Cache, checkout: Path = CHECKOUT) -> Image:
     """Return the image of the checkout's state, built if it has not been yet. Raises CommandError."""
-    with tempfile.TemporaryDirectory() as directory:
-        # A copy, so that the image is of the sources that its key says, even if they are being edited.
-        context = Path(directory)
-        for name in CONTEXT:
-            _copy(checkout / name, context / name)
+    with build_context(checkout) as context:
         key = image_key(context)
         packages_key = digest([base_key(), digest_tree(context, PACKAGES)])
 
         def build(home: Path) -> None:
-            base = cache.get("base", base_key(), _build_base) / "base.tar"
-            _build(context, base, Storage(cache.root / "containers"), home / "image.tar")
+            base = cache.get("base", base_key(), build_base) / "base.tar"
+            build_image(context, base, Storage(cache.root / "containers"), home / "image.tar")
 
         return Image(cache.get("image", key, build) / "image.tar", key, packages_key)
+
+
+@contextmanager
+def build_context(checkout: Path) -> Iterator[Path]:
+    """Give a copy of what the build sees, so that the image is of these sources even if they are being edited."""
+    with tempfile.TemporaryDirectory() as directory:
+        for name in CONTEXT:
+            _copy(checkout / name, Path(directory) / name)
+        yield Path(directory)
 
 
 def _copy(old: Path, new: Path) -> None:
@@ -95,21 +105,26 @@ class Storage:
         return ""
 
 
-def _build_base(home: Path) -> None:
+def build_base(home: Path) -> None:
+    """Make the base image as `base.tar` in this directory. Raises CommandError."""
     with step("Making the base image from Debian's packages (about half a minute)") as current:
-        run(("mmdebstrap", "--mode=root", "--variant=minbase", *SLIM, SUITE, str(home / "base.tar"),
-             *mirrors().sources(SUITE)), step=current)
+        run(("mmdebstrap", "--mode=root", "--variant=minbase", *SLIM, NOT_OF_THIS_MACHINE, SUITE,
+             str(home / "base.tar"), *mirrors().sources(SUITE)), step=current, env={"SOURCE_DATE_EPOCH": str(EPOCH)})
 
 
-def _build(context: Path, base: Path, storage: Storage, archive: Path) -> None:
+def build_image(context: Path, base: Path, storage: Storage, archive: Path) -> None:
+    """Build the image of a context and write it to an archive. Raises CommandError."""
     with step("Building the image (over a minute the first time)") as current, lent_settings() as lent:
-        if not storage.find(BASE_NAME):
+        of_this_recipe = f"localhost/holdfast-base:{base_key()}"
+        if not storage.find(of_this_recipe):
             container = capture(storage.buildah("from", "scratch")).strip()
             run(storage.buildah("add", container, str(base), "/"), step=current)
-            run(storage.buildah("commit", "--rm", container, BASE_NAME), step=current)
+            run(storage.buildah("commit", "--rm", "--timestamp", str(EPOCH), container, BASE_NAME), step=current)
+            run(storage.buildah("tag", BASE_NAME, of_this_recipe), step=current)
         previous = storage.find(f"localhost/{IMAGE_NAME}")
         # HEALTHCHECK exists only in Docker's own image format.
-        options = ("--format", "docker", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers")
+        options = ("--format", "docker", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers",
+                   "--timestamp", str(EPOCH))
         run(storage.buildah("build", *options, *lent, "--tag", IMAGE_NAME, str(context)), step=current)
         if previous not in ("", storage.find(f"localhost/{IMAGE_NAME}")):
             run(storage.buildah("rmi", previous), step=current)  # with the layers that only it had

@@ -12,6 +12,7 @@ from deploy import image
 from deploy.archive import layers, without_layers
 from deploy.image import pip_settings
 from deploy.paths import CHECKOUT
+from deploy.reproducible import configuration, differences, parts
 
 LISTED = """:env:.disable-pip-version-check='1'
 global.cert='/etc/ssl/certs/ca-certificates.crt'
@@ -47,6 +48,40 @@ def test_an_archive_without_known_layers_keeps_all_else(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "less.tar") as less:
         contents = {member.name: member_file.read() for member in less if (member_file := less.extractfile(member))}
     assert contents == {name: content for name, content in files.items() if name != "old.tar"}
+
+
+def _image(path: Path, *layers: dict[str, bytes]) -> Path:
+    inner = {f"{number}.tar": _archive(path.parent / "inner", layer).read_bytes()
+             for number, layer in enumerate(layers)}
+    manifest = json.dumps([{"Config": "c.json", "Layers": list(inner)}]).encode()
+    return _archive(path, {**inner, "c.json": b"{}", "manifest.json": manifest})
+
+
+def test_two_images_that_differ_are_told_apart_by_file(tmp_path: Path) -> None:
+    first = _image(tmp_path / "first", {"a": b"1", "b": b"2"}, {"c": b"3"})
+    assert differences(first, _image(tmp_path / "same", {"a": b"1", "b": b"2"}, {"c": b"3"})) == []
+    assert len(set(parts(first).values())) == 3
+    other = _image(tmp_path / "other", {"a": b"1", "b": b"!", "new": b""}, {"c": b"3"})
+    assert differences(first, other) == ["layer 1: b", "layer 1: new"]
+    more = _image(tmp_path / "more", {"a": b"1", "b": b"2"}, {"c": b"3"}, {"d": b"4"})
+    assert differences(first, more) == ["layer 3: d"]
+
+
+def test_of_a_configuration_what_a_container_gets_is_compared() -> None:
+    one = {"container": "1", "parent": "2", "config": {"Hostname": "h", "Cmd": ["a"]}, "history": [
+        {"comment": "FROM 3", "created_by": "RUN"}]}
+    other = {"container": "7", "parent": "8", "config": {"Hostname": "9", "Cmd": ["a"]}, "history": [
+        {"comment": "FROM 0", "created_by": "RUN"}]}
+    assert configuration(json.dumps(one).encode()) == configuration(json.dumps(other).encode())
+    other["config"] = {"Cmd": ["b"]}
+    assert configuration(json.dumps(one).encode()) != configuration(json.dumps(other).encode())
+
+
+def test_all_times_of_an_image_are_those_of_the_dockerfile() -> None:
+    text = (CHECKOUT / "Dockerfile").read_text()
+    assert f"\nARG SOURCE_DATE_EPOCH={image.EPOCH}\n" in text
+    # Bytecode would else be checked against times that the image has not, and be made anew by each process.
+    assert all("--invalidation-mode unchecked-hash" in line for line in re.findall(r"compileall.*", text))
 
 
 def test_the_image_is_of_any_architecture_by_construction() -> None:
