@@ -11,19 +11,21 @@ import sys
 
 from appliance import logs, settings
 from appliance.errors import HoldfastError
+from appliance.supervisor import modules
 from appliance.supervisor.first import become_first
 from appliance.supervisor.service import supervise
 
 
 def main() -> int:
     """Run until told to stop and return the exit status."""
-    first = become_first()
     logs.configure("console", "info")
     log = logs.facts("holdfast")
     try:
         loaded = settings.load()
         logs.configure(loaded.log_format, loaded.log_level)
-        asyncio.run(supervise(loaded, first))
+        if loaded.load_modules:
+            modules.load()  # before there is anybody else, since nobody has the right to do that afterwards
+        asyncio.run(supervise(loaded, become_first()))
     except HoldfastError as error:
         log.error("cannot run", code=error.code, reason=error.message, hint=error.hint, exit_status=error.exit_code)
         return error.exit_code

@@ -178,6 +178,11 @@ class Settings(BaseSettings):
         description="Whether a change of a share is refused (428) unless it says by If-Match which revision it is "
         "made to.",
     )
+    load_modules: bool = Field(
+        default=False,
+        description="Load the kernel's modules fuse and nfsd from /lib/modules if the kernel does not do it by itself; "
+        "needs CAP_SYS_MODULE.",
+    )
     command_timeout: float = Field(
         default=60.0,
         gt=0,

@@ -15,7 +15,7 @@ from pathlib import Path
 from appliance import settings
 from appliance.errors import HoldfastError, StateError
 from appliance.state.schema import MIGRATIONS
-from appliance.supervisor import preconditions
+from appliance.supervisor import modules, preconditions
 
 # What the processes of the appliance run; a module that cannot be imported would be noticed only after the swap.
 _PARTS = ("appliance.supervisor.service", "appliance.fuse.worker", "appliance.checks.run", "api.app")
@@ -24,6 +24,8 @@ _PARTS = ("appliance.supervisor.service", "appliance.fuse.worker", "appliance.ch
 def look() -> None:
     """Raise the HoldfastError of the first thing that would keep this release from starting."""
     loaded = settings.load()
+    if loaded.load_modules:
+        modules.load()
     preconditions.check(loaded)
     for name in _PARTS:
         importlib.import_module(name)

@@ -50,7 +50,9 @@ def check_nfsd(filesystems: str, has: Callable[[str], bool] = mounts.has) -> Non
         raise privileges.mount_refused("nfsd", error) from error
     if not found:
         raise KernelError(
-            "the running kernel has no NFS server", "on the host: modprobe nfsd tells why", code="no-nfsd"
+            "the running kernel has no NFS server",
+            "on the host: modprobe nfsd tells why, or mends it; HOLDFAST_LOAD_MODULES has the container try",
+            code="no-nfsd",
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 from appliance.fuse.worker import CAPABILITIES as WORKER
 from appliance.supervisor.privileges import CAPABILITIES
 from tests.vm.conftest import Client
+from tests.vm.rights import BESIDE, endings
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
@@ -112,46 +113,63 @@ def test_the_api_s_process_cannot_read_the_state(client: Client) -> None:
     assert said.count("Permission denied") == 10, said
 
 
+# With all the capabilities of the container: calls, by their numbers on x86_64, and what each answers.
+_CALLS = """
+import ctypes, errno, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, number, *arguments):
+    status = libc.syscall(number, *arguments)
+    print(name, "done" if status >= 0 else errno.errorcode[ctypes.get_errno()])
+call("getpid", 39)
+call("unshare mounts", 272, 0x20000)
+call("unshare users", 272, 0x10000000)
+call("clone3", 435, 0, 0)
+call("setns", 308, -1, 0)
+call("bpf", 321, 99, 0, 0)
+call("perf_event_open", 298, 0, 0, -1, -1, 0)
+call("keyctl", 250, 0, -3, 0)
+call("add_key", 248, 0, 0, 0, 0, 0)
+call("io_uring_setup", 425, 1, 0)
+call("ptrace", 101, 0, 0, 0, 0)
+call("quotactl", 179, 0, 0, 0, 0)
+call("finit_module", 313, -1, 0, 0)
+for family in ("AF_UNIX", "AF_INET6", "AF_PACKET", "AF_ALG", "AF_VSOCK"):
+    try:
+        socket.socket(getattr(socket, family), socket.SOCK_SEQPACKET if family == "AF_ALG" else socket.SOCK_STREAM)
+        print(family, "done")
+    except OSError as error:
+        print(family, errno.errorcode[error.errno])
+"""
+
+
+def test_what_the_appliance_does_not_call_is_not_there(client: Client) -> None:
+    client.channel.execute(("tee", "/root/calls.py"), _CALLS.encode())
+    said = client.run("docker exec --interactive $(container) python - < /root/calls.py")
+    answers = dict(line.rsplit(" ", 1) for line in said.splitlines())
+    there = {"getpid", "unshare mounts", "AF_UNIX", "AF_INET6"}
+    assert {name for name, answer in answers.items() if answer == "done"} == there, said
+    assert {answer for name, answer in answers.items() if name not in there} == {"ENOSYS"}, said
+    assert len(answers) == len(there) + 14, said
+
+
 def test_the_root_filesystem_is_read_only(client: Client) -> None:
     said = client.run("! docker exec $(container) touch /opt/holdfast/made /usr/bin/made /etc/made /made 2>&1")
     assert said.count("Read-only file system") == 4
 
 
-# One container after the other, in each of which one thing is missing; all else is as in the container that runs.
-_WITHOUT = r"""
-of() { docker inspect --format "$1" $(container); }
-image=$(of '{{.Image}}')
-rights=$(of '{{range .HostConfig.CapAdd}}--cap-add {{.}} {{end}}')
-places=$(of '{{range $place, $options := .HostConfig.Tmpfs}}{{$place}}:{{$options}} {{end}}')
-devices=$(of '{{range .HostConfig.Devices}}{{.PathOnHost}} {{end}}')
-without() {  # THING [COMMAND...]: as compose.yaml starts it but for that
-    local thing=$1 options=() state=rw status=0; shift
-    for place in $places; do [ "${place%%:*}" = "$thing" ] || options+=(--tmpfs "$place"); done
-    for device in $devices; do [ "$device" = "$thing" ] || options+=(--device "$device"); done
-    [ "$thing" = apparmor ] || options+=(--security-opt apparmor=unconfined)
-    [ "$thing" != state ] || state=ro
-    [ "$thing" = /srv ] || options+=(--volume /srv:/srv:rslave)
-    timeout 600 docker run --rm --name without --network none --cap-drop ALL $rights "${options[@]}" --read-only \
-        --volume "without:/var/lib/holdfast:$state" --security-opt no-new-privileges "$image" "$@" \
-        > /run/without.out 2>&1 || status=$?
-    docker rm --force without > /dev/null 2>&1 || true
-    docker volume rm without > /dev/null
-    echo "== $thing"; echo "status $status"; tail -n 3 /run/without.out
-}
-"""
 _OPEN = "from pathlib import Path; from appliance.fuse.source import Source; Source.open(Path('/srv/source'))"
 
 
 def test_each_missing_place_device_and_option_is_named(client: Client) -> None:
     said = client.run(
-        _WITHOUT
+        BESIDE
         + f"""
-        for thing in apparmor $devices $places state; do without "${{thing%%:*}}"; done
-        without /srv python -c {shlex.quote(_OPEN)}
+        for thing in apparmor $devices $places state; do beside "${{thing%%:*}}" "${{thing%%:*}}"; done
+        beside /srv /srv -- python -c {shlex.quote(_OPEN)}
         """,
         timeout=1500,
     )
-    ends = dict(part.split("\n", 1) for part in said.split("== ")[1:])
+    ends = endings(said)
     assert set(ends) == set(_MISSING), said
     for thing, (status, words) in _MISSING.items():
         assert f"status {status}" in ends[thing], said
