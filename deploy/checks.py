@@ -15,7 +15,7 @@ from deploy.debian import install, require_root_on_debian
 from deploy.paths import CHECKOUT
 from deploy.vm.appliance import PACKAGES, appliance_disks
 
-FUSE_PACKAGES = ("acl", "attr", "btrfs-progs", "e2fsprogs", "fuse3", "mount", "strace", "xfsprogs")
+FUSE_PACKAGES = ("acl", "attr", "btrfs-progs", "e2fsprogs", "fuse3", "mount", "strace", "systemd", "xfsprogs")
 BIN = Path(sys.executable).parent
 LINTERS = ((str(BIN / "ruff"), "check"), (str(BIN / "mypy"),), (str(BIN / "lint-imports"),))
 TIERS = ("--require", "fuse", "--require", "vm", "--filesystems", "all")
