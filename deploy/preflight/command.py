@@ -10,8 +10,8 @@ from pathlib import Path
 
 from deploy import sdk
 from deploy.errors import DeployError
-from deploy.preflight import host, kernel, ports, sources
-from deploy.preflight.finding import Finding, as_data, as_text, failed, passes
+from deploy.preflight import host, kernel, podman, ports, sources
+from deploy.preflight.finding import Finding, Verdict, as_data, as_text, failed, note, passes
 
 FAILED = 1
 
@@ -27,15 +27,31 @@ def preflight(directories: Sequence[Path], *, machine: bool) -> int:
 def look(directories: Sequence[Path]) -> list[Finding]:
     """Return all findings, in the order in which things depend on each other."""
     engine, ours = _engine()
+    other = podman.look()
     return [
         *kernel.look(),
-        *engine,
-        *host.security_modules(),
+        *either(engine, other),
+        *host.security_modules(unit=bool(other) and not passes(engine)),
         *ports.look(os.environ, ours),
         ports.rpcbind(),
         host.own_server(),
         *(_sources(directories)),
     ]
+
+
+def either(docker: list[Finding], other: list[Finding]) -> list[Finding]:
+    """Return what is found of both engines; if one can run the appliance, what the other lacks is only a note."""
+    if passes(docker):
+        return docker + [_noted(each) for each in other]
+    if other and passes(other):
+        return [_noted(each) for each in docker] + other
+    return docker + other
+
+
+def _noted(finding: Finding) -> Finding:
+    if finding.verdict in (Verdict.FAILED, Verdict.UNKNOWN):
+        return note(finding.subject, finding.message, finding.mend)
+    return finding
 
 
 def _engine() -> tuple[list[Finding], frozenset[int]]:

@@ -13,18 +13,21 @@ from deploy.preflight.finding import Finding, failed, note, ok
 ROOT = Path("/")
 
 
-def security_modules(root: Path = ROOT) -> list[Finding]:
-    """Look at AppArmor and SELinux."""
+def security_modules(root: Path = ROOT, *, unit: bool = False) -> list[Finding]:
+    """Look at AppArmor and SELinux; `unit` if Podman's unit is to start the container, which turns both off for it."""
     found = []
     apparmor = root / "sys/module/apparmor/parameters/enabled"
     if apparmor.exists() and apparmor.read_text().strip() == "Y":
-        found.append(note("AppArmor", "it is on; compose.yaml asks for apparmor=unconfined, since Docker's profile "
-                          "forbids mounts"))
+        found.append(note("AppArmor", f"it is on; {'the unit' if unit else 'compose.yaml'} asks for "
+                          "apparmor=unconfined, since the engine's profile forbids mounts"))
     enforce = root / "sys/fs/selinux/enforce"
     if enforce.exists() and enforce.read_text().strip() == "1":
-        found.append(failed("SELinux", "it is enforcing, and container_t may not mount",
-                            "printf 'services: {holdfast: {security_opt: [\"label=disable\"]}}\\n' "
-                            "> compose.override.yaml"))
+        found.append(
+            note("SELinux", "it is enforcing; the unit asks for label=disable, since container_t may not mount")
+            if unit else
+            failed("SELinux", "it is enforcing, and container_t may not mount",
+                   "printf 'services: {holdfast: {security_opt: [\"label=disable\"]}}\\n' > compose.override.yaml")
+        )
     return found or [ok("security modules", "none is in force that would forbid mounts")]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy import sdk
-from deploy.preflight import command, host, kernel, ports, sources
+from deploy.preflight import command, host, kernel, podman, ports, sources
 from deploy.preflight.finding import Finding, Verdict, as_data, as_text, failed, note, ok, passes, unknown
 
 _INFO: dict[str, Any] = {"ServerVersion": "27.5", "KernelVersion": os.uname().release, "CgroupVersion": "2",
@@ -67,6 +67,7 @@ def test_security_modules(tmp_path: Path) -> None:
     selinux.parent.mkdir(parents=True)
     selinux.write_text("1")
     assert "label=disable" in _failed(host.security_modules(tmp_path))[0].mend
+    assert not _failed(host.security_modules(tmp_path, unit=True))
 
 
 def test_ports_are_those_that_the_container_is_to_have() -> None:
@@ -159,6 +160,27 @@ def test_without_an_engine_the_rest_is_told_all_the_same(monkeypatch: pytest.Mon
     assert subjects["Docker"]["verdict"] == "failed"
     assert f"source {tmp_path}" in subjects
     assert all(finding["mend"] for finding in report["findings"] if finding["verdict"] in ("failed", "unknown"))
+
+
+_PODMAN = {
+    "host": {
+        "cgroupVersion": "v2", "ociRuntime": {"name": "crun"}, "security": {"rootless": False, "seccompEnabled": True},
+    },
+    "version": {"Version": "5.4.2"},
+}
+
+
+def test_podman_is_as_good_as_docker() -> None:
+    there = podman.judge(_PODMAN)
+    assert [found.verdict for found in there] == [Verdict.OK]
+    assert "holdfast.container" in there[0].message
+    rootless = podman.judge({**_PODMAN, "host": {"security": {"rootless": True}}})
+    assert "rootless" in _failed(rootless)[0].message
+    missing = [failed("Docker", "no Docker engine answers", "systemctl start docker")]
+    assert passes(command.either(missing, there))
+    assert passes(command.either([ok("Docker", "it answers")], rootless))
+    assert not passes(command.either(missing, rootless))
+    assert not passes(command.either(missing, []))
 
 
 def test_errors_of_the_engine_are_sentences(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
