@@ -43,9 +43,11 @@ def appliance_disks() -> ImageDisks:
 
 
 def compose_in(vm: Vm) -> Compose:
-    """Return the compose file in a machine, put there as it is in the checkout."""
-    vm.channel.execute(("mkdir", "-p", str(Path(COMPOSE_FILE).parent)))
-    vm.channel.execute(("tee", COMPOSE_FILE), (CHECKOUT / "compose.yaml").read_bytes())
+    """Return the compose file in a machine, put there with the profile that it names as both are in the checkout."""
+    home = Path(COMPOSE_FILE).parent
+    vm.channel.execute(("mkdir", "-p", str(home / "deploy")))
+    for name in ("compose.yaml", "deploy/seccomp.json"):
+        vm.channel.execute(("tee", str(home / name)), (CHECKOUT / name).read_bytes())
     return Compose(vm.channel, (COMPOSE_FILE,), {"HOLDFAST_API_BIND": f"{ADDRESS}:{API_PORT}"})
 
 

@@ -1,4 +1,4 @@
-"""Run in the container, in a mount and a network namespace of its own: what exportfs makes of the worst that we render.
+"""Run in a container of its own, which has all rights: what exportfs makes of the worst that we render.
 
 Whatever the names, exportfs must have understood exactly the exports, clients and options that were meant.
 """
