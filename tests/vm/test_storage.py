@@ -103,3 +103,35 @@ def test_a_disk_that_is_pulled_and_put_in_again_is_gone_on_with(client: Client) 
         timeout=900,
     )
     assert "1 the same" in said
+
+
+def test_no_room_and_a_used_up_quota_are_told_and_end(client: Client) -> None:
+    said = client.run(
+        """
+        . $FILES/device.sh
+        trap 'no_share_on full; no_faulty' EXIT
+        faulty; share_on full /dev/mapper/faulty "mkfs.xfs -q" noatime,uquota
+        write() { dd if=/dev/urandom "of=/mnt/full/$1" bs=64k count=64 conv=fsync status=none 2>&1; }  # 4 MiB
+        quota() { xfs_quota -x -c "limit bhard=$1 1000" /srv/full; }
+        theirs() { setpriv --reuid 1000 --regid 1000 --clear-groups bash -c "$(declare -f write); write theirs/$1"; }
+        install -d -o 1000 /mnt/full/theirs
+        quota 1m
+        fails theirs one
+        write ours; echo "others write"
+        quota 16m
+        theirs two; echo "written under a larger quota"
+
+        fallocate -l $(($(df --output=avail -B 1 /srv/full | tail -n 1) - (2 << 20))) /srv/full/filler
+        fails write more
+        rm /mnt/full/more
+        echo here > /mnt/full/little; test "$(cat /srv/full/shared/little)" = here; echo "a little fits"
+        rm /srv/full/filler
+        write more; cmp /mnt/full/more /srv/full/shared/more; echo "written when there is room"
+        test $(stat --format %s /srv/full/shared/{ours,theirs/two,more} | sort -u) = $((4 << 20))
+        await 60 ok full
+        """,
+        timeout=600,
+    )
+    assert "Disk quota exceeded" in said.partition("others write")[0], said
+    assert "No space left on device" in said.partition("a little fits")[0].partition("larger quota")[2], said
+    assert "written when there is room\n" in said

@@ -1,12 +1,15 @@
 # To be sourced, after the prelude: shares on disks of their own that can be made to fail, and a client of each.
-# `share_on NAME DISK` makes a filesystem with the source /srv/NAME/shared, and the mount /mnt/NAME; `no_share_on NAME`.
+# `share_on NAME DISK [MKFS [OPTIONS]]` makes a filesystem with the source /srv/NAME/shared, and the mount /mnt/NAME;
+# `no_share_on NAME` ends that.
 export DM_DISABLE_UDEV=1  # no udevd runs in this machine: dmsetup makes the nodes itself
 server=$(findmnt --noheadings --output SOURCE /mnt/share); server=${server%%:*}
 
+quiet_ext4="mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0"  # nothing is written by the filesystem later on
+
 share_on() {
-    mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 "$2"  # nothing is to be written by the filesystem later on
+    ${3:-$quiet_ext4} "$2"
     mkdir -p "/srv/$1" "/mnt/$1"
-    mount -o noatime "$2" "/srv/$1"
+    mount -o "${4:-noatime}" "$2" "/srv/$1"
     mkdir "/srv/$1/shared"
     api POST /v1/shares "{\"name\": \"$1\", \"source\": \"/srv/$1/shared\",
         \"clients\": [{\"network\": \"0.0.0.0/0\", \"access\": \"rw\", \"squash\": \"none\", \"secure_ports\": false}]}"
