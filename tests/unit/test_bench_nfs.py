@@ -86,7 +86,7 @@ def test_a_report_is_written_whole(tmp_path: Path) -> None:
     assert len(document["comparisons"]["ext4"]["measured"]) == 2 * 3 * len(_RATES)
     assert [each["reached"] for each in document["comparisons"]["ext4"]["verdicts"]] == [True, None]
     assert document["gaps"] == _GAPS
-    assert "### On ext4, 3 rounds" in (tmp_path / "nfs.md").read_text()
+    assert "## On ext4, 3 rounds" in (tmp_path / "nfs.md").read_text()
     for name in ("nfs-ext4.png", "nfs-ext4-variants.png", "nfs-gaps.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG\r\n")
 

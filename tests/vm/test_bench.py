@@ -14,7 +14,7 @@ from tests.bench.nfs.run import compare
 from tests.bench.nfs.servers import GANESHA, NATIVE, OURS
 from tests.vm.conftest import Client
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400)]
 
 _ROWS = {"fio": 6, "small": 6, "sqlite": 1, "parallel": 1, "tree": 5, "git": 3}
 
@@ -42,7 +42,7 @@ def test_all_parts_of_the_comparison(guest: Guest, tmp_path: Path) -> None:
             assert list(servers) == [NATIVE, OURS, GANESHA]
             assert all(each["median"] > 0 and each["ratio"] > 0 for each in servers.values()), what
         assert [each["what"] for each in comparison["verdicts"]] == list(comparison["rows"])
-        assert len(comparison["counted"]["asked"]) == _ROWS["small"] + _ROWS["tree"]
+        assert len(comparison["counted"]["asked"]) == _ROWS["small"]
         assert all(kib > 0 for workers in comparison["counted"]["memory"].values() for both in workers for kib in both)
         assert (tmp_path / f"nfs-{kind}.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert list(found["gaps"]) == [kill.split("=")[0] for kill in plan.kills]

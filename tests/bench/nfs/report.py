@@ -13,6 +13,11 @@ from tests.bench.nfs.bars import verdicts
 from tests.bench.nfs.servers import GANESHA, OURS
 from tests.bench.results import Results
 
+_HEAD = """# Over NFS: what a run of `make bench` found
+
+How it measures, and what it does not tell: [benchmarks.md](benchmarks.md). Ratios are to the kernel's own server in the
+same run; in brackets the least and the most of all rounds.
+"""
 Gaps = Mapping[str, Mapping[str, list[float]]]
 
 
@@ -60,12 +65,12 @@ class Report:
 
     def markdown(self) -> str:
         """Return all tables."""
-        parts = ["".join(f"- {name}: {fact}\n" for name, fact in self.facts.items())]
+        parts = [_HEAD, "".join(f"- {name}: {fact}\n" for name, fact in self.facts.items())]
         for kind, each in self.comparisons.items():
             rounds = 1 + max(one.round for one in each.results.measured)
             table = tables.comparison(each.results, OURS, GANESHA)
-            parts.append(f"### On {kind}, {rounds} round{'s' if rounds > 1 else ''}\n\n{table}")
+            parts.append(f"## On {kind}, {rounds} round{'s' if rounds > 1 else ''}\n\n{table}")
             parts.append(f"What workers were asked, on {kind}:\n\n{tables.causes(each.counted['asked'])}")
             parts.append(f"Memory of a worker, on {kind}:\n\n{tables.memory(each.counted['memory'])}")
-        parts.append(f"### Without service\n\n{tables.gaps(self.gaps)}")
+        parts.append(f"## Without service\n\n{tables.gaps(self.gaps)}")
         return "\n".join(parts)
