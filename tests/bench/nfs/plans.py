@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.bench.nfs.servers import DEFAULT, NO_PASSTHROUGH, VARIANTS, Variants
+from tests.bench.nfs.servers import DEFAULT, OTHER_PATH, VARIANTS, Variants
 
 # What is done in one turn. The shorter a turn, the better what else the machine does is spread over all servers.
 _TURNS = ("fio", "small,sqlite,parallel", "tree,git")
@@ -38,7 +38,7 @@ PLANS = {
     ),
     "small": Plan(
         "emulated", files=40, rounds=1, seconds={"ext4": 1, "xfs": 1},
-        variants={"ext4": (DEFAULT, NO_PASSTHROUGH), "xfs": (DEFAULT,)},
+        variants={"ext4": (DEFAULT, OTHER_PATH), "xfs": (DEFAULT,)},
         turns={"ext4": _TURNS, "xfs": _TURNS},
         kills=("nothing=3", "worker=3", "pool=2", "supervisor=2", "container=1"),
     ),

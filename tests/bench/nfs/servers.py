@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from appliance.settings import Settings
 from tests.bench.nfs.machine import Guest
 from tests.bench.rounds import Work
 
@@ -46,13 +47,15 @@ class Variant:
 
 
 DEFAULT = Variant(OURS)
-NO_PASSTHROUGH = Variant("no passthrough", other=True)
+_PASSTHROUGH = Settings.model_fields["passthrough"].default
+# Passthrough is a setting of a whole appliance, so this is another one.
+OTHER_PATH = Variant("no passthrough" if _PASSTHROUGH else "passthrough", other=True)
 VARIANTS = (
     DEFAULT,
     Variant("exclusive", caching="exclusive"),
     Variant("1 worker", workers=1),
     Variant("4 workers", workers=4),
-    NO_PASSTHROUGH,
+    OTHER_PATH,
 )
 Variants = Mapping[str, Sequence[Variant]]
 """What is compared on each kind of filesystem; the first is the appliance as it is by default."""
@@ -68,7 +71,7 @@ def serving(guest: Guest, variants: Variants, files: int) -> Iterator[None]:
         kinds = " ".join(variants)
         guest.run(f"make_archive {files}\nserve native {kinds}\nserve ganesha {kinds}")
         if second:
-            guest.run("begin_second HOLDFAST_PASSTHROUGH=false")
+            guest.run(f"begin_second HOLDFAST_PASSTHROUGH={not _PASSTHROUGH}")
         for kind, variant in shares:
             guest.run(f"{variant.prefix}api POST /v1/shares {shlex.quote(json.dumps(variant.share(kind)))}")
         yield
