@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,9 +21,11 @@ BIN = Path(sys.executable).parent
 LINTERS = ((str(BIN / "ruff"), "check"), (str(BIN / "mypy"),), (str(BIN / "lint-imports"),))
 TIERS = ("--require", "fuse", "--require", "vm", "--filesystems", "all")
 PYTEST = (sys.executable, "-m", "pytest", *TIERS, "--durations", "15")
-# Side by side: the virtual machine's tests wait a lot, and the others make use of that.
+# Side by side: tests in a virtual machine wait a lot, and the others make use of that. Each of two machines has every
+# other module.
 ON_THIS_MACHINE = ("tests", "--ignore", "tests/vm")
-IN_THE_MACHINE = ("tests/vm",)
+_VM_MODULES = sorted(str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("tests/vm/test_*.py"))
+IN_MACHINES = (_VM_MODULES[0::2], _VM_MODULES[1::2])
 
 
 @dataclass(frozen=True)
@@ -60,22 +63,42 @@ def unnamed_skips(report: str, readme: str) -> list[Skipped]:
 
 
 def _run_tests(directory: Path) -> list[str]:
-    """Run all tests, with a report in JUnit's XML for each half; return which halves failed."""
-    there, here = directory / "vm.xml", directory / "here.xml"
-    output = directory / "vm.log"
-    with output.open("wb") as log:
-        argv = (*PYTEST, *IN_THE_MACHINE, "--junit-xml", str(there))
-        machine = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT)
+    """Run all tests, with reports in JUnit's XML; return what failed."""
+    machines = [_Machine(number, modules, directory) for number, modules in enumerate(IN_MACHINES, 1)]
     try:
-        failed = [] if _passes((*PYTEST, *ON_THIS_MACHINE, "--junit-xml", str(here))) else ["pytest"]
-        with step("Waiting for the tests in the virtual machine"):
-            status = machine.wait()
+        here = (*PYTEST, *ON_THIS_MACHINE, "--junit-xml", str(directory / "here.xml"))
+        failed = [] if _passes(here) else ["pytest"]
+        for machine in machines:
+            with step(f"Waiting for the tests in {machine.name}"):
+                if not machine.passed():
+                    failed.append(f"pytest in {machine.name}")
     finally:
-        if machine.poll() is None:
-            machine.send_signal(signal.SIGINT)  # pytest then ends its machines in order
-            machine.wait()
-    say(output.read_text(errors="replace"))
-    return failed if status == 0 else [*failed, "pytest in the virtual machine"]
+        for machine in machines:
+            machine.end()
+    return failed
+
+
+class _Machine:
+    """The tests in one virtual machine, running beside others; what they print is shown when they are through."""
+
+    def __init__(self, number: int, modules: Sequence[str], directory: Path) -> None:
+        self.name = f"virtual machine {number}"
+        self._output = directory / f"vm-{number}.log"
+        argv = (*PYTEST, *modules, "--junit-xml", str(directory / f"vm-{number}.xml"))
+        with self._output.open("wb") as log:
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT)
+
+    def passed(self) -> bool:
+        """Wait for them, and show what they said."""
+        status = self._process.wait()
+        say(self._output.read_text(errors="replace"))
+        return status == 0
+
+    def end(self) -> None:
+        """Have pytest end its machines in order, if it still runs."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait()
 
 
 def _passes(argv: tuple[str, ...]) -> bool:

@@ -52,12 +52,24 @@ def test_pytest_knows_what_it_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failing", "told"), [("none", []), ("tests/vm", ["pytest in the virtual machine"]), ("tests", ["pytest"])]
+    ("failing", "told"),
+    [
+        ("none", []),
+        ("tests", ["pytest"]),
+        (checks.IN_MACHINES[0][0], ["pytest in virtual machine 1"]),
+        (checks.IN_MACHINES[1][0], ["pytest in virtual machine 2"]),
+    ],
 )
-def test_either_half_of_the_tests_can_fail(
+def test_each_part_of_the_tests_can_fail(
     failing: str, told: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     played = f"import sys; print('this is', sys.argv[1]); sys.exit(sys.argv[1] == {failing!r})"
     monkeypatch.setattr(checks, "PYTEST", (sys.executable, "-c", played))
     assert checks._run_tests(tmp_path) == told
-    assert "this is tests/vm" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert all(f"this is {modules[0]}" in said for modules in checks.IN_MACHINES)
+
+
+def test_every_module_is_run_in_one_machine() -> None:
+    modules = [module for machine in checks.IN_MACHINES for module in machine]
+    assert sorted(modules) == sorted(str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("tests/vm/test_*.py"))
