@@ -57,7 +57,7 @@ bench-mount: venv
 soak:
 	@$(MAKE) --no-print-directory vm-run SCRIPT=tests/vm/inside/soak.sh FILES=tests/vm/inside
 
-# The container killed twenty times in a row under load, and the power cut as often; `make test` does it twice.
+# The container killed twenty times in a row under load, and the power cut as often; `make test` does it once or twice.
 endurance: venv
 	@$(PYTHON) -m pytest tests/vm --require vm -m rounds --rounds $(or $(ROUNDS),20)
 

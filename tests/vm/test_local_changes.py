@@ -1,7 +1,7 @@
 """What a local process changes behind a share with `caching: shared` is seen by NFS clients, by whom it is noticed.
 
 The server believes attributes for a second. A change that is seen sooner has been noticed (fanotify) and the kernel has
-been told; and with nobody there who would notice, none is.
+been told. How long it takes with nobody there who would notice is told beside it.
 """
 
 from __future__ import annotations
@@ -49,6 +49,6 @@ def test_local_changes_are_seen_by_clients_before_the_server_would_look_again(
     for kind, times in watched.items():
         text = f"{kind}: seen after {statistics.median(times):.2f} s, at most {max(times):.2f} s ({len(times)} times)"
         record_property("seen", f"{text}; {unwatched[kind][0]:.2f} s with nobody there to notice")
-    # On a busy machine some of the looks alone may take so long, all of them hardly.
+    # On a busy machine some of the looks alone may take so long, all of them hardly. That nobody notices without a
+    # watcher is told above and not judged: whatever has the server look anew meanwhile has the change seen as well.
     assert all(min(times) < _BELIEVED_SECONDS for times in watched.values()), said
-    assert all(min(times) >= _BELIEVED_SECONDS for times in unwatched.values()), said

@@ -33,7 +33,7 @@ _WORK = ("write", "rename", "untar")  # a program each, on each share
 Account = dict[str, Any]
 
 
-@pytest.mark.rounds(2)
+@pytest.mark.rounds(1)
 def test_power_is_cut_in_the_middle_of_work(
     client: Client, rounds: int, record_property: Callable[[str, object], None]
 ) -> None:
