@@ -5,7 +5,7 @@
 #   make bench-gaps                       how long programs wait when a worker is killed, without NFS
 #   make bench-inodes                     cost of inodes up to a million, to results/ (docs/benchmarks.md)
 #   make bench-directory                  a directory of a million entries
-#   make bench-upcalls                    requests that reach a worker, for what a program does
+#   make bench-upcalls [OVER=nfs]         requests that reach a worker, for what a program does; or for what an NFS client does
 #   make bench-workers                    numbers of workers, on fast and on slow storage
 #   make bench-local-changes              how soon local changes are seen
 #   make bench-mount [SIZE=small]         real tools on the mount and on the plain directory
@@ -42,7 +42,7 @@ bench-directory: venv
 	@$(PYTHON) -m tests.bench.directory
 
 bench-upcalls: venv
-	@$(PYTHON) -m tests.bench.upcalls
+	@$(PYTHON) -m tests.bench.upcalls$(if $(OVER),_$(OVER))
 
 bench-workers: venv
 	@$(PYTHON) -m tests.bench.workers
