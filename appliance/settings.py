@@ -96,8 +96,9 @@ class Settings(BaseSettings):
         description="Seconds at one request after which a share's state says that its storage is slow.",
     )
     passthrough: bool = Field(
-        default=False,
-        description="Have the kernel read and write files itself where it can. A mounted share stays as it is.",
+        default=True,
+        description="Have the kernel read and write files itself where it can; a share's state tells where it cannot, "
+        "and why. A mounted share stays as it is.",
     )
     descriptors: int = Field(
         default=1024,

@@ -1,7 +1,8 @@
 """Whether the kernel reads and writes a share's files itself, or a worker does.
 
-That takes a kernel with FUSE passthrough (Linux 6.9), libfuse 3.17, and our extension of pyfuse3 (`native/`), which is
-built only where libfuse is new enough. Decided once for each connection, since open files stay as they are.
+That takes a kernel whose FUSE passthrough can be relied on (Linux 6.12), libfuse 3.17, and our extension of pyfuse3
+(`native/`), which is built only where libfuse is new enough. Decided once for each connection, since open files stay as
+they are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from appliance.linux.process import CAP_SYS_ADMIN, Raised
 
 _MODULE = "holdfast_passthrough"
 _FULL_PART = 64
+# Linux 6.9 to 6.11 leave a file's size in the mount's inode as it was when a write makes it longer (mended in 6.12, of
+# which no flag tells): knfsd's COPY of such a file copies nothing, and says that this is all.
+_SIZES_KEPT = 41
 
 
 class DataPath(IntEnum):
@@ -32,12 +36,14 @@ class DataPath(IntEnum):
     SWITCHED_OFF = 2
     OLD_KERNEL = 3
     OLD_LIBFUSE = 4
+    STALE_SIZES = 5
 
 
 _REASONS = {
     DataPath.UNDECIDED: "not decided yet",
     DataPath.SWITCHED_OFF: "passthrough is switched off",
     DataPath.OLD_KERNEL: "this kernel's FUSE has no passthrough",
+    DataPath.STALE_SIZES: "this kernel's FUSE passthrough forgets that files grow; Linux 6.12 is needed for it",
     DataPath.OLD_LIBFUSE: "the extension for passthrough is not there: libfuse 3.17 or newer is needed to build it",
 }
 
@@ -51,8 +57,11 @@ def decide(board: Scoreboard, init_request: bytes, *, wanted: bool) -> None:
 def _decide(init_request: bytes, *, wanted: bool) -> DataPath:
     if not wanted:
         return DataPath.SWITCHED_OFF
-    if InitFlag.PASSTHROUGH not in InitRequest.parse(init_request).offered:
+    kernel = InitRequest.parse(init_request)
+    if InitFlag.PASSTHROUGH not in kernel.offered:
         return DataPath.OLD_KERNEL
+    if kernel.minor < _SIZES_KEPT:
+        return DataPath.STALE_SIZES
     return DataPath.PASSTHROUGH if extended() else DataPath.OLD_LIBFUSE
 
 

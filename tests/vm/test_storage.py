@@ -31,12 +31,14 @@ def test_errors_of_a_device_are_told_and_what_hangs_is_waited_for(client: Client
 
         unread; dmsetup suspend --noflush --nolockfs faulty
         cmp /root/data /mnt/faulty/data & reader=$!
-        await 300 says faulty 'storage slow: read'
+        cp /root/data /mnt/faulty/more & writer=$!  # a read the kernel waits for by itself, a new name a worker
+        await 300 says faulty 'storage slow: mknod'
         await 60 ok share
         echo elsewhere > /mnt/share/meanwhile; test "$(cat /srv/source/meanwhile)" = elsewhere; rm /mnt/share/meanwhile
-        kill -0 $reader
+        kill -0 $reader $writer
         dmsetup resume faulty
         wait $reader; echo "read after all"
+        wait $writer; cmp /root/data /srv/faulty/shared/more
         await 300 ok faulty
         finish elsewhere
         rm /root/data
@@ -90,6 +92,8 @@ def test_a_disk_that_is_pulled_and_put_in_again_is_gone_on_with(client: Client) 
         python3 $FILES/handle.py --save /run/handles /mnt/pulled/file
         pull
         await 300 unhealthy pulled
+        withdrawn() { fails docker exec $(container) mountpoint --quiet /exports/pulled; }
+        await 300 withdrawn  # until then who asks is told of the dead disk
         timeout 900 cp /mnt/pulled/file /mnt/pulled/copy & copy=$!
         umount -l /srv/pulled
         plug_in
