@@ -15,7 +15,7 @@ import pyfuse3
 from appliance.fuse.inodes import Inodes
 from appliance.fuse.nodes import NodeId, Stale
 from appliance.fuse.open_files import OpenFiles
-from appliance.fuse.passthrough import nearly_full, open_reply_type
+from appliance.fuse.passthrough import is_setid, nearly_full, open_reply_type
 from appliance.fuse.scoreboard import Slot, Word
 from appliance.linux.process import FileIdentity
 
@@ -76,7 +76,7 @@ class RegisteredHandles:
     def _for_kernel(self, node: NodeId, flags: int) -> int | None:
         """Return what the kernel is to read and write, which it opens anew with the caller's flags; None: a worker."""
         descriptor = self._inodes.reading(node)
-        if flags & os.O_ACCMODE != os.O_RDONLY and nearly_full(descriptor):
+        if flags & os.O_ACCMODE != os.O_RDONLY and (nearly_full(descriptor) or is_setid(descriptor)):
             return None
         # The kernel writes as whoever makes the id. Not as root: the blocks reserved for root stay reserved.
         self._identity.assume(NOBODY, NOBODY, 0)

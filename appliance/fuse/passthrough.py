@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import stat
 from collections.abc import Callable
 from enum import IntEnum
 from functools import cache
@@ -19,7 +20,7 @@ from appliance.fuse.pool_events import DataPathStatus
 from appliance.fuse.protocol import InitFlag, InitRequest
 from appliance.fuse.scoreboard import Scoreboard
 from appliance.linux import backing
-from appliance.linux.process import CAP_SYS_ADMIN, Raised
+from appliance.linux.process import CAP_FSETID, CAP_SYS_ADMIN, Raised
 
 _MODULE = "holdfast_passthrough"
 _FULL_PART = 64
@@ -83,7 +84,9 @@ def open_reply_type() -> Callable[[int, int, Callable[[int], None]], Any]:
 
 def registry(board: Scoreboard, connection: int) -> OpenFiles:
     """Return the open files of a connection."""
-    admin = Raised(CAP_SYS_ADMIN)
+    # The kernel writes with the rights of whoever makes an id. Without CAP_FSETID the source's filesystem clears setuid
+    # and setgid at a write: the mount's does so as well, but not before it has heard that a file has got them.
+    admin = Raised(CAP_SYS_ADMIN, without=frozenset({CAP_FSETID}))
 
     def register(descriptor: int) -> int:
         with admin:
@@ -94,6 +97,11 @@ def registry(board: Scoreboard, connection: int) -> OpenFiles:
             backing.release(connection, backing_id)
 
     return OpenFiles(board, register, release)
+
+
+def is_setid(descriptor: int) -> bool:
+    """Whether a file runs as its owner or group. Then a worker writes, so that root's own writes leave it so."""
+    return bool(os.stat(descriptor).st_mode & (stat.S_ISUID | stat.S_ISGID))
 
 
 def nearly_full(descriptor: int) -> bool:

@@ -109,16 +109,21 @@ def keep_capabilities(kept: frozenset[int], asleep: frozenset[int] = frozenset()
 
 
 class Raised:
-    """A capability that this process keeps asleep, in force for the time of a `with` block. To be used many times."""
+    """A capability that this process keeps asleep, in force for the time of a `with` block. To be used many times.
 
-    def __init__(self, capability: int) -> None:
+    Those in `without` are not in force meanwhile.
+    """
+
+    def __init__(self, capability: int, without: frozenset[int] = frozenset()) -> None:
         self._capability = capability
+        self._without = without
         self._sets: tuple[bytes, bytes] | None = None
 
     def __enter__(self) -> None:
         if self._sets is None:  # read late: what this process keeps is settled after its parts are made
             effective, permitted = effective_capabilities(), _permitted_capabilities()
-            self._sets = _sets(effective | {self._capability}, permitted), _sets(effective, permitted)
+            raised = (effective | {self._capability}) - self._without
+            self._sets = _sets(raised, permitted), _sets(effective, permitted)
         _capset(_THIS_PROCESS, self._sets[0])
 
     def __exit__(self, *_: object) -> None:

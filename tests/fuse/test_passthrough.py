@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import newer_libfuse
-from tests.support.children import Child
+from tests.support.children import Child, acting_as
 from tests.support.daemon import PYTHON, Daemon, daemon
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor
@@ -107,6 +107,25 @@ def test_sizes_and_times_are_those_of_the_source(served: Daemon, opens: Registry
         assert os.fstat(reader).st_nlink == 0
         assert len(os.pread(reader, 1000, 0)) == os.fstat(reader).st_size
         assert opens.files.ids == 1
+
+
+@pytest.mark.kinds("ext4", "xfs")
+def test_setuid_that_the_kernel_has_not_heard_of_goes_with_a_write(
+    disk: Filesystem, work: Path, watch: Janitor, tmp_path: Path, python: str
+) -> None:
+    """It remembers for an hour that the file runs as nobody else; a local process changes that behind the mount."""
+    hour = ("--timeout", "3600")
+    with daemon(disk.source, work / f"{disk.kind}.hour", tmp_path / "log", watch, *hour, python=python) as running:
+        path, behind = running.mountpoint / "program", running.source / "program"
+        path.touch()
+        path.chmod(0o777)
+        with opened(bytes(path), os.O_WRONLY) as file:
+            with acting_as(1001, 1001):
+                os.write(file, b"first")
+            behind.chmod(0o4777)
+            with acting_as(1001, 1001):
+                os.write(file, b"second")
+        assert (behind.stat().st_mode & 0o7777, behind.read_bytes()) == (0o777, b"firstsecond")
 
 
 def test_open_files_outlive_everybody(served: Daemon, opens: Registry) -> None:
