@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tarfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 
@@ -19,6 +20,16 @@ def layers(archive: Path) -> list[str]:
             raise ValueError(f"{archive} is not an image archive")
         names: list[str] = json.load(manifest)[0]["Layers"]
         return names
+
+
+def common_layers(loaded: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return those layers of an image that an engine which has loaded another one has.
+
+    An engine knows a layer by what is below it as well (its chain id), so only those from the bottom up to the first
+    that differs count, whatever is the same above it.
+    """
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(loaded, wanted, strict=False))
+    return [layer for layer, _ in pairs]
 
 
 def without_layers(archive: Path, known: Collection[str], smaller: Path) -> None:

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.archive import layers, without_layers
+from deploy.archive import common_layers, layers, without_layers
 from deploy.cache import Cache, digest
 from deploy.console import step
 from deploy.errors import CommandError, VmLostError
@@ -55,8 +55,9 @@ def image_disks(cache: Cache, image: Image) -> ImageDisks:
     loaded = json.loads((packages / "loaded.json").read_text())
     if loaded["image"] == image.key:
         return ImageDisks(SystemDisk.within(packages), None, image.key)
-    rest = cache.get("rest", digest([key, loaded["image"], image.key]),
-                     lambda home: without_layers(image.archive, loaded["layers"], home / "rest.tar"))
+    known = common_layers(loaded["layers"], layers(image.archive))
+    rest = cache.get("rest", digest([key, *known, image.key]),
+                     lambda home: without_layers(image.archive, known, home / "rest.tar"))
     return ImageDisks(SystemDisk.within(packages), rest / "rest.tar", image.key)
 
 

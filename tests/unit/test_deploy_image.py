@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy import image
-from deploy.archive import layers, without_layers
+from deploy.archive import common_layers, layers, without_layers
 from deploy.image import pip_settings
 from deploy.paths import CHECKOUT
 from deploy.reproducible import configuration, differences, parts
@@ -48,6 +48,13 @@ def test_an_archive_without_known_layers_keeps_all_else(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "less.tar") as less:
         contents = {member.name: member_file.read() for member in less if (member_file := less.extractfile(member))}
     assert contents == {name: content for name, content in files.items() if name != "old.tar"}
+
+
+def test_a_layer_above_one_that_differs_is_not_known() -> None:
+    assert common_layers(["base", "code", "more"], ["base", "code", "more"]) == ["base", "code", "more"]
+    assert common_layers(["base", "code", "more"], ["base", "other", "more"]) == ["base"]
+    assert common_layers(["base"], ["base", "code"]) == ["base"]
+    assert common_layers(["base"], ["other"]) == []
 
 
 def _image(path: Path, *layers: dict[str, bytes]) -> Path:
