@@ -38,10 +38,16 @@ def to_fuse(entry: Entry, validity: Validity) -> pyfuse3.EntryAttributes:
     return result
 
 
+def nothing() -> pyfuse3.EntryAttributes:
+    """Return what a listing tells of a name if nothing is to be told: whoever asks for it has to look it up."""
+    result = pyfuse3.EntryAttributes()
+    result.st_ino = 0  # "the userspace filesystem did not want to return attributes" (fuse_direntplus_link())
+    return result
+
+
 def absent(validity: Validity) -> pyfuse3.EntryAttributes:
     """Return the answer that there is no such name, which the kernel may remember."""
-    result = pyfuse3.EntryAttributes()
-    result.st_ino = 0  # "same as -ENOENT, but with valid timeout" (fuse_lookup_name())
+    result = nothing()  # in a look-up it is "same as -ENOENT, but with valid timeout" (fuse_lookup_name())
     result.entry_timeout = validity.negative
     return result
 

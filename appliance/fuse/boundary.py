@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 _PREFIX = "op_"
 _BY_HANDLE = ("read", "write", "flush", "release", "fsync")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_TOLD_ONCE = ("fsync",)  # done again it would succeed: what it failed at is past
 
 
 class Boundary(pyfuse3.Operations):
@@ -33,7 +35,7 @@ class Boundary(pyfuse3.Operations):
     _words: memoryview
     before_request: Callable[[], None]
     wait_for_drain: Callable[[], None]
-    wait_for_room: Callable[[], bool]
+    wait_for_room: Callable[[float], bool]
 
     def __init_subclass__(cls) -> None:
         for number, verb in enumerate(OPERATIONS):
@@ -45,12 +47,13 @@ class Boundary(pyfuse3.Operations):
         slot: Slot,
         before_request: Callable[[], None],
         wait_for_drain: Callable[[], None],
-        wait_for_room: Callable[[], bool],
+        wait_for_room: Callable[[float], bool],
     ) -> None:
         """Say where to record what is going on, and what to do before each request.
 
         `wait_for_drain` returns when a drain has come to nothing, `wait_for_room` when removed files may
-        be gone; it is False if nothing was removed lately.
+        be gone. It is given the time (time.monotonic) since which there is no room for this request, and is False if
+        nothing was removed lately, or if that is too long ago.
         """
         self._board = board
         self._slot = slot
@@ -84,6 +87,7 @@ class Boundary(pyfuse3.Operations):
 
 def _guard(number: int, verb: str, operation: Callable[..., Any]) -> Callable[..., Coroutine[None, None, Any]]:
     by_handle = verb in _BY_HANDLE
+    passing = () if verb in _TOLD_ONCE else _FULL  # what may be over in a moment
     which = 1 if verb == "link" else 0  # the directory that is changed, as in the other requests
 
     async def handler(self: Boundary, *arguments: Any) -> Any:
@@ -92,13 +96,14 @@ def _guard(number: int, verb: str, operation: Callable[..., Any]) -> Callable[..
             with contextlib.suppress(OSError):  # the operation says what becomes of that
                 node = self.opened_node(node)
         self.begin(number, node if isinstance(node, int) else 0)
-        meter, began = self._slot.meter, now()
+        meter, began, full_since = self._slot.meter, now(), 0.0
         try:
             while True:
                 try:
                     return operation(self, *arguments)
                 except OSError as error:
-                    if error.errno not in _FULL or not self.wait_for_room():
+                    full_since = full_since or time.monotonic()
+                    if error.errno not in passing or not self.wait_for_room(full_since):
                         raise
         except pyfuse3.FUSEError:
             raise

@@ -13,6 +13,7 @@ import os
 import stat
 
 from appliance.fuse.inodes import Inodes
+from appliance.fuse.losses import Losses
 from appliance.fuse.nodes import NodeId
 
 
@@ -23,8 +24,9 @@ class Durability:
     a worker that died before it answered. They raise EIO if storage does not take it.
     """
 
-    def __init__(self, inodes: Inodes, *, durable: bool) -> None:
+    def __init__(self, inodes: Inodes, losses: Losses, *, durable: bool) -> None:
         self._inodes = inodes
+        self._losses = losses
         self._durable = durable
 
     def names(self, *directories: NodeId) -> None:
@@ -48,7 +50,7 @@ class Durability:
 
     def _write_out(self, node: NodeId) -> None:
         try:
-            os.fsync(self._inodes.reading(node))
+            self._losses.in_passing(node, self._inodes.reading(node))
         except OSError as error:
             # Removed meanwhile by a local process: there is nothing left to be kept.
             if error.errno != errno.ESTALE:

@@ -24,7 +24,10 @@ _FIXED = struct.Struct("=BQQQQIIHH")
 
 
 class Change(IntEnum):
-    """The operations that must not be done twice: changes of a directory and of extended attributes."""
+    """The operations that must not be done twice: changes of a directory and of extended attributes.
+
+    FSYNC is no change, but one that failed must not be done twice either: it would succeed then (see losses).
+    """
 
     MKNOD = 1
     MKDIR = 2
@@ -36,14 +39,15 @@ class Change(IntEnum):
     CREATE = 8
     SETXATTR = 9
     REMOVEXATTR = 10
+    FSYNC = 11
 
 
 class Intent(NamedTuple):
     """One change of a directory, or of an inode's extended attributes, about to be made.
 
     `before` is the inode that the name had when the operation began, 0 for none; for an extended attribute it is 1 if
-    there was one. RENAME has a second directory and name, `new_before` being what the new name had, and
-    renameat2's flags. `caller` is the thread that asks, as far as the kernel tells.
+    there was one, for FSYNC the errno that is to be told. RENAME has a second directory and name, `new_before` being
+    what the new name had, and renameat2's flags. `caller` is the thread that asks, as far as the kernel tells.
     """
 
     change: Change

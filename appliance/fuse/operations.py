@@ -21,6 +21,7 @@ from appliance.fuse.directories import read_directory
 from appliance.fuse.durability import Durability
 from appliance.fuse.file_handles import NOBODY, FileHandles
 from appliance.fuse.inodes import Entry, Inodes
+from appliance.fuse.losses import Losses
 from appliance.fuse.nodes import NodeId
 from appliance.linux.process import FileIdentity
 
@@ -37,6 +38,7 @@ class Operations(Boundary):
         inodes: Inodes,
         changes: Changes,
         durability: Durability,
+        losses: Losses,
         validity: Validity,
         identity: FileIdentity,
         files: FileHandles,
@@ -46,6 +48,7 @@ class Operations(Boundary):
         self._inodes = inodes
         self._changes = changes
         self._durability = durability
+        self._losses = losses
         self._validity = validity
         self._identity = identity
         self._files = files
@@ -231,14 +234,8 @@ class Operations(Boundary):
 
     def op_fsync(self, fh: int, datasync: bool) -> None:
         """Write an inode's data to storage, through whichever descriptor."""
-        self._sync(self._files.node(fh), datasync)
-
-    def _sync(self, node: NodeId, datasync: bool) -> None:
-        descriptor = self._inodes.reading(node)
-        if datasync:
-            os.fdatasync(descriptor)
-        else:
-            os.fsync(descriptor)
+        node = self._files.node(fh)
+        self._losses.for_its_data(node, self._inodes.reading(node), datasync=datasync)
 
     # Directories
 
@@ -250,12 +247,13 @@ class Operations(Boundary):
         """List a directory from `offset` for as long as the reply has room."""
         with self._inodes.batch():
             for name, entry, next_offset in read_directory(self._inodes, fh, offset):
-                if not pyfuse3.readdir_reply(token, name, self._reply(entry), next_offset):
+                reply = self._reply(entry) if entry else attributes.nothing()
+                if not pyfuse3.readdir_reply(token, name, reply, next_offset):
                     break
 
     def op_releasedir(self, _fh: NodeId) -> None:
         """Nothing was remembered at opendir."""
 
-    def op_fsyncdir(self, fh: NodeId, datasync: bool) -> None:
+    def op_fsyncdir(self, fh: NodeId, _datasync: bool) -> None:
         """Write a directory to storage."""
-        self._sync(fh, datasync)
+        os.fsync(self._inodes.reading(fh))

@@ -184,7 +184,8 @@ def _refuse(
         if request.opcode == Opcode.RELEASE:  # the kernel takes no answer to it for a failure: the file is closed
             files.undo(request.file_handle)
         requests.remove(request)
-        operation = next(verb for verb, opcodes in _REQUESTS.items() if request.opcode in opcodes)
+        verbs = (verb for verb, opcodes in _REQUESTS.items() if request.opcode in opcodes)
+        operation = next(verbs, f"request {request.opcode}")  # libfuse answers some by itself
         refused.append(Refused(operation, request.node, deaths.pop(request.unique)))
     board.suspects = {unique: count for unique, count in deaths.items() if count}
     return refused
@@ -211,6 +212,8 @@ def _comes_again(data: bytes, requests: list[Request]) -> bool:
 
 def _same(intent: Intent, request: Request) -> bool:
     opcodes = _REQUESTS[Change(intent.change).name.lower()]
+    if intent.change is Change.FSYNC:  # of which there is one at a time for each inode, whoever asks
+        return request.opcode in opcodes and intent.directory == request.node
     return request.opcode in opcodes and (intent.directory, intent.name, intent.caller) == (
         request.node,
         request.name,

@@ -19,6 +19,7 @@ MAX_WORKERS = 64
 INTENT_SIZE = 4096
 MAX_RECOVERED = MAX_WORKERS
 _RING = 1024  # removed nodes a slot remembers; whoever misses more than that drops everything it holds
+_LOST = 1024  # nodes a slot remembers data to be lost of; the oldest give way
 
 _WORDS_PER_SLOT = 16
 _SLOT_SIZE = 16 * 1024
@@ -31,7 +32,8 @@ _MAX_SUSPECTS = 64
 _SLOTS = 8192
 _RECOVERED = _SLOTS + MAX_WORKERS * _SLOT_SIZE
 _METERS = _RECOVERED + MAX_RECOVERED * INTENT_SIZE
-_OPEN_FILES = _METERS + MAX_WORKERS * meter.WORDS * 8
+_LOSSES = _METERS + MAX_WORKERS * meter.WORDS * 8
+_OPEN_FILES = _LOSSES + MAX_WORKERS * _LOST * 8
 OPEN_FILES = _OPEN_FILES // 8  # the word at which the registry of open files begins, see open_files
 _SIZE = _OPEN_FILES + (14 << 20)  # of which only what is used takes memory
 
@@ -39,6 +41,7 @@ _DRAINING_WORD = 0
 _RECOVERED_WORD = 1
 _REMOVAL_WORD = 2
 _DATA_PATH_WORD = 3
+_ANY_LOST_WORD = 4
 _KEY = 64
 _LENGTH = struct.Struct("=I")
 
@@ -160,6 +163,33 @@ class Scoreboard:
     def data_path(self, value: int) -> None:
         self.words[_DATA_PATH_WORD] = value
 
+    # Nodes of which storage did not take data, until an FSYNC has said so, see losses.
+
+    @property
+    def any_lost(self) -> bool:
+        """Whether data of any node were lost and no FSYNC has said so, which is nearly never."""
+        return bool(self.words[_ANY_LOST_WORD])
+
+    def lost(self, node: int) -> bool:
+        """Tell whether data of this node were."""
+        return self.any_lost and node in self._losses
+
+    def forget_lost(self, node: int) -> None:
+        """It is said, or about to be. The kernel lets nobody else tell or note the same node meanwhile."""
+        if not self.any_lost:
+            return
+        for index, noted in enumerate(self._losses):
+            if noted == node:
+                self._losses[index] = 0
+        # In this order, since others note what they have lost, and then that there is something.
+        self.words[_ANY_LOST_WORD] = 0
+        if any(self._losses):
+            self.words[_ANY_LOST_WORD] = 1
+
+    @property
+    def _losses(self) -> memoryview:
+        return self.words[_LOSSES // 8 : _OPEN_FILES // 8]
+
     def removal_counts(self, workers: int) -> memoryview:
         """Return how many nodes each of the first `workers` slots has announced as removed."""
         return self.bytes[_REMOVED_COUNTS : _REMOVED_COUNTS + workers * 8]
@@ -224,6 +254,10 @@ class Slot:
         self._ring = board.words[(start + _RING_OFFSET) // 8 : (start + _RING_OFFSET) // 8 + _RING]
         first = _METERS // 8 + index * meter.WORDS
         self.meter = meter.Meter(board.words[first : first + meter.WORDS])
+        lost = _LOSSES // 8 + index * _LOST
+        self._lost = board.words[lost : lost + _LOST]
+        self._any_lost = board.words[_ANY_LOST_WORD : _ANY_LOST_WORD + 1]
+        self._next_lost = 0
         self._removed_count = board.words[_REMOVED_COUNTS // 8 + index : _REMOVED_COUNTS // 8 + index + 1]
 
     def clear(self) -> None:
@@ -274,6 +308,13 @@ class Slot:
         if now - count > _RING:
             return None
         return [self._ring[number % _RING] for number in range(count, now)]
+
+    def note_lost(self, node: int) -> None:
+        """Remember that storage did not take data of a node, until an FSYNC has said so."""
+        if node not in self._lost:
+            self._lost[self._next_lost % _LOST] = node
+            self._next_lost += 1
+        self._any_lost[0] = 1
 
     def status(self, waits_seconds: float = 0.0) -> WorkerStatus:
         """Return what the slot tells about its worker."""

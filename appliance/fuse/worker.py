@@ -25,6 +25,7 @@ from appliance.fuse.file_handles import FileHandles, NodeHandles, RegisteredHand
 from appliance.fuse.inodes import Inodes
 from appliance.fuse.intents import Intents
 from appliance.fuse.key import HandleKey
+from appliance.fuse.losses import Losses
 from appliance.fuse.nodes import NodeId
 from appliance.fuse.operations import Operations
 from appliance.fuse.passthrough import DataPath
@@ -123,8 +124,10 @@ class _Worker:
         self._aged = time.monotonic()
         codec = choice.build(context.codec, context.source, context.table)
         self._inodes = Inodes(context.source, codec, HandleKey(context.board.key), context.descriptors)
-        changes = Changes(self._inodes, Intents(context.board, slot), self)
-        durability = Durability(self._inodes, durable=context.durable)
+        intents = Intents(context.board, slot)
+        changes = Changes(self._inodes, intents, self)
+        losses = Losses(context.board, slot, intents)
+        durability = Durability(self._inodes, losses, durable=context.durable)
         identity = process.FileIdentity()
         self._open_files = passthrough.registry(context.board, context.connection)
         files: FileHandles = NodeHandles()
@@ -132,7 +135,7 @@ class _Worker:
             through = context.board.data_path == DataPath.PASSTHROUGH
             files = RegisteredHandles(self._open_files, slot, self._inodes, identity, passthrough=through)
         self._operations = Operations(
-            context.source, self._inodes, changes, durability, context.validity, identity, files
+            context.source, self._inodes, changes, durability, losses, context.validity, identity, files
         )
 
     # Attaching
@@ -199,12 +202,14 @@ class _Worker:
             if time.monotonic() > patience and self._is_orphan():
                 os._exit(0)
 
-    def _wait_for_room(self) -> bool:
+    def _wait_for_room(self, since: float) -> bool:
         """Wait a moment if something was removed lately: its blocks are free only when the keeper has let go of it.
 
-        A caller who has removed it, and is told now that the filesystem is full, cannot know that.
+        A caller who has removed it, and is told now that the filesystem is full, cannot know that. What is removed
+        while it waits is none of its business, or it might wait for as long as somebody removes something.
         """
-        if time.monotonic_ns() > self._board.last_removal + _ROOM_SECONDS * 1_000_000_000:
+        now = time.monotonic()
+        if now > min(since, self._board.last_removal / 1e9) + _ROOM_SECONDS:
             return False
         time.sleep(_ROOM_CHECK_SECONDS)
         return True

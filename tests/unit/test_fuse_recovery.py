@@ -136,6 +136,7 @@ def test_who_is_killed_from_outside_is_no_witness_against_a_request_for_long(
     connection: tuple[int, Kernel], board: Scoreboard
 ) -> None:
     descriptor, kernel = connection
+    assert MOST_KILLS == 30
     for death in range(1, MOST_KILLS + 1):
         kernel.queue(Opcode.WRITE, 22)
         found = recovered(descriptor, board, dead_at(board, "write"), how=Death.KILLED)
