@@ -174,6 +174,11 @@ class Crew:
         found = [member for member in self._members.values() if member.waits(now) >= seconds]
         return sorted(found, key=lambda member: member.since)
 
+    def longest_wait(self) -> float:
+        """For how many seconds the one that has been at its request for longest has been seen at it."""
+        now = time.monotonic()
+        return max((member.waits(now) for member in self._members.values()), default=0.0)
+
     def status(self) -> list[WorkerStatus]:
         """Return what each of them does."""
         now = time.monotonic()

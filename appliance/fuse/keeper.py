@@ -30,7 +30,7 @@ _DESCRIPTOR = struct.Struct("=i")
 _FIRST_CHECK = 0.05  # seconds; doubled after each check that finds the inode still in use
 _LAST_CHECK = 5.0
 _AGAIN = 0.2  # seconds until the owner is asked again to take what is in the queue
-_NEVER_REMOVED = 30.0  # seconds after which an inode that still has a name was evidently not removed
+_NEVER_REMOVED = 30.0  # seconds after which an inode that still has a name was not removed, if nobody is at it still
 _NOT_TAKEN = 30.0  # seconds in a full queue after which the owner is not waited for
 _QUEUE_BYTES = 4 << 20  # some thousand removals
 _SO_SNDBUFFORCE = 32
@@ -70,12 +70,16 @@ class Keeper:
         close: Callable[[int], None],
         on_keep: Callable[[int, int], bool],
         on_release: Callable[[int], None],
+        longest_wait: Callable[[], float],
     ) -> None:
         """`queue` is where the keeper takes from, `sender` its other end.
 
         `on_keep` is given node id and descriptor of what is kept from now on, `on_release` the node id after.
 
         If `on_keep` returns False, since there was no room to pass the descriptor on, it is asked again a moment later.
+
+        `longest_wait` tells for how many seconds some worker has been at its request by now: a removal on storage that
+        does not answer is not over, and the name is still there.
 
         `close` closes a descriptor that may be the last of an unlinked inode, without waiting.
         """
@@ -85,6 +89,7 @@ class Keeper:
         self._close = close
         self._on_keep = on_keep
         self._on_release = on_release
+        self._longest_wait = longest_wait
         self._kept: dict[int, _Kept] = {}
         self._queue_due: float | None = time.monotonic()
 
@@ -196,7 +201,7 @@ class Keeper:
         kept.due = now + kept.interval
         kept.told = kept.told or self._on_keep(node, kept.descriptor)
         if os.stat(kept.descriptor).st_nlink > 0:
-            return now - kept.since < _NEVER_REMOVED
+            return now - kept.since < _NEVER_REMOVED + self._longest_wait()
         return self._known_to_kernel(node)
 
     def _known_to_kernel(self, node: int) -> bool:

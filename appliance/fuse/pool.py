@@ -50,10 +50,11 @@ class Pool:
         self._queue = socket.socket(fileno=config.queue_sender)
         self._closer = Closer()
         receiver = socket.socket(fileno=config.queue_receiver)
-        self._keeper = Keeper(
-            *(receiver, self._queue, config.connection, self._closer.close, self._owner.give, self._inode_released)
-        )
         self._crew = Crew(config.options, self._board, self._selector, self._serve)
+        self._keeper = Keeper(
+            *(receiver, self._queue, config.connection, self._closer.close, self._owner.give, self._inode_released),
+            self._crew.longest_wait,
+        )
         self._reader = Reader(config.connection)
         self._files = passthrough.registry(self._board, config.connection)
         self._names_expire = False

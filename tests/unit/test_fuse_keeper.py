@@ -38,7 +38,8 @@ class Owner:
         self.takes = takes
         self.asked = 0
         self.kept: list[int] = []
-        self.keeper = Keeper(*queue, connection, os.close, self._keep, self.kept.remove)
+        self.longest_wait = 0.0
+        self.keeper = Keeper(*queue, connection, os.close, self._keep, self.kept.remove, lambda: self.longest_wait)
 
     def _keep(self, node: int, descriptor: int) -> bool:
         os.stat(descriptor)
@@ -83,7 +84,7 @@ def test_what_its_owner_has_no_room_for_stays_in_the_queue_however_long(
 def test_others_in_the_queue_do_not_wait_for_what_is_not_taken(
     queue: tuple[socket.socket, socket.socket], connection: int, tmp_path: Path
 ) -> None:
-    keeper = Keeper(*queue, connection, os.close, lambda node, _: node != _NODE, lambda _: None)
+    keeper = Keeper(*queue, connection, os.close, lambda node, _: node != _NODE, lambda _: None, lambda: 0.0)
     _unlink(queue[1], tmp_path / "first")
     _unlink(queue[1], tmp_path / "second", _NODE + 1)
     _look_until(keeper, lambda: len(keeper))
@@ -108,3 +109,19 @@ def test_from_a_full_queue_it_is_taken_after_long_and_its_owner_is_told_later(
     asked = owner.asked
     owner.keeper.abandon()
     assert (len(owner.keeper), owner.asked) == (0, asked)
+
+
+def test_a_removal_that_storage_does_not_answer_is_not_given_up(
+    queue: tuple[socket.socket, socket.socket], connection: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.fuse.keeper._NEVER_REMOVED", 0.1)
+    owner = Owner(queue, connection, takes=True)
+    owner.longest_wait = 1000.0
+    with (tmp_path / "file").open("w") as file:  # its name is still there
+        hand_over(queue[1], _NODE, file.fileno())
+    _look_until(owner.keeper, lambda: owner.kept)
+    until = time.monotonic() + 1
+    _look_until(owner.keeper, lambda: time.monotonic() > until)
+    assert owner.kept == [_NODE]
+    owner.longest_wait = 0.0
+    _look_until(owner.keeper, lambda: not owner.kept)
