@@ -140,8 +140,8 @@ class FileIdentity:
     """The user, group and umask under which this process makes files. One request at a time uses it."""
 
     def __init__(self) -> None:
+        os.umask(0)  # whatever it was for those who started this process
         self._now = (0, 0, 0)
-        self.assume(0, 0, 0)
 
     def assume(self, uid: int, gid: int, umask: int) -> None:
         """Make files as this user from now on; the change is remembered, so that a repeat costs nothing."""
