@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.children import in_child
+from appliance.linux.dirents import read_entries
+from tests.support.children import Child, in_child
 from tests.support.commands import run
 from tests.support.daemon import daemon
 from tests.support.janitor import Janitor
@@ -118,6 +119,25 @@ def test_no_room_is_told_as_such_and_ends_when_there_is_room(
             in_child(partial(_room_again, top / "filler", top / "afterwards", root if kind == "btrfs" else None))
 
 
+def test_no_room_is_told_although_others_remove_files_all_the_time(work: Path, watch: Janitor, tmp_path: Path) -> None:
+    """What they remove gives no room; whoever waits for that waits no longer than for what was removed before."""
+    with _small(work, "ext4") as root:
+        _directory(root)
+        with daemon(root / "source", work / "busy.full", tmp_path / "daemon.log", watch) as running:
+            top = running.mountpoint
+            in_child(partial(_fill, top / "filler", errno.ENOSPC))
+            with Child(partial(_remove_all_the_time, top / "empty")) as remover:
+                in_child(partial(_fill, top / "other", errno.ENOSPC))
+                assert not remover.ended
+
+
+def _remove_all_the_time(path: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        path.touch()
+        path.unlink()
+
+
 def test_what_cannot_be_read_is_eio_and_the_rest_is_served(work: Path, watch: Janitor, tmp_path: Path) -> None:
     """The end of the device is gone: a loop device answers reads behind the end of its file with an I/O error."""
     with _small(work, "ext4") as root:
@@ -139,6 +159,37 @@ def test_what_cannot_be_read_is_eio_and_the_rest_is_served(work: Path, watch: Ja
                 assert running.full_pool() == before, "nobody died of it"
         finally:
             os.truncate(work / "small.ext4", _SMALL)
+
+
+def test_an_inode_that_is_damaged_hides_no_other(work: Path, watch: Janitor, tmp_path: Path) -> None:
+    """Its name is listed; readdir(3) does not show it, since the kernel has no inode number for it, but knfsd does."""
+    with _small(work, "ext4") as root:
+        source = root / "source"
+        source.mkdir()
+        for name in ("before", "damaged", "later"):
+            (source / name).touch()
+        number = (source / "damaged").stat().st_ino
+        run("umount", root)
+        run("debugfs", "-w", "-R", f"clri <{number}>", work / "small.ext4")
+        run("mount", "-o", "loop", work / "small.ext4", root)
+        with daemon(source, work / "damaged.mount", tmp_path / "daemon.log", watch) as running:
+            names = in_child(partial(_entries, running.mountpoint))
+            assert names == {b".", b"..", b"before", b"damaged", b"later"}
+            assert in_child(partial(_errno_of_stat, running.mountpoint / "damaged")) == errno.EUCLEAN
+            assert in_child(partial(_errno_of_stat, running.mountpoint / "later")) == 0
+
+
+def _entries(top: Path) -> set[bytes]:
+    descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    return {entry.name for entry in read_entries(descriptor)}
+
+
+def _errno_of_stat(path: Path) -> int:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno or -1
+    return 0
 
 
 def _read_blocks(path: Path) -> list[int]:

@@ -114,6 +114,23 @@ def test_a_worker_that_is_waited_for_in_a_drain_may_be_killed(
     in_child(partial(os.rmdir, made))
 
 
+def test_what_is_an_error_stays_one(faulty: Daemon, markers: Path) -> None:
+    """A directory that was there before is not taken for the one that the dead worker made.
+
+    It comes into being when the kernel has looked already, so that it is a worker that finds it.
+    """
+    (markers / "late").touch()
+    name = "x.hang.late"
+    with Child(partial(_fails, errno.EEXIST, partial(os.mkdir, faulty.mountpoint / name))) as client:
+        until((markers / "late.reached").exists, "nobody was asked")
+        at_work = int((markers / "late.reached").read_text())
+        (faulty.source / name).mkdir()
+        with killed_at_reply(1, at_work):
+            (markers / "late").unlink()
+            until(lambda: not alive(at_work), "it was not killed")
+        client.result()
+
+
 @pytest.mark.parametrize("moment", ["die-before", "die-after"])
 def test_two_deaths_in_a_row_at_one_request(faulty: Daemon, markers: Path, moment: str) -> None:
     for verb, change in _changes(faulty, f"{moment}.2").items():
@@ -131,7 +148,7 @@ def test_a_request_that_kills_every_worker_is_refused_and_the_rest_goes_on(
         said = rf"^holdfast: {verb} of node 0x[0-9a-f]+ was answered with EIO: 3 workers died at it$"
         before = len(faulty.log.path.read_text().splitlines())
         with faulty.log.announced(said):
-            in_child(partial(_fails_with_eio, change))
+            in_child(partial(_fails, errno.EIO, change))
             assert (markers / verb).read_bytes() == b"..."
             in_child(partial(os.statvfs, faulty.mountpoint))
             _await_lines(faulty, before + 1)
@@ -178,10 +195,10 @@ def _changes(running: Daemon, order: str) -> dict[str, Callable[[], None]]:
     }
 
 
-def _fails_with_eio(change: Callable[[], None]) -> None:
-    with pytest.raises(OSError, match="Input/output error") as caught:
+def _fails(expected: int, change: Callable[[], None]) -> None:
+    with pytest.raises(OSError, match=os.strerror(expected)) as caught:
         change()
-    assert caught.value.errno == errno.EIO
+    assert caught.value.errno == expected
 
 
 def _work_until(done: Path, path: Path) -> int:
