@@ -2,12 +2,13 @@
 declare -A begun
 
 # NAME COMMAND...: start it; it has said "at work" when this returns, and ends when /run/NAME.stop appears.
+# It has $patience seconds for that.
 begin() {
     local name=$1; shift
     rm -f "/run/$name.stop"
     "$@" > "/run/$name.out" 2>&1 < /dev/null & begun[$name]=$!
     at_work() { grep --quiet 'at work' "/run/$name.out" || ! kill -0 "${begun[$name]}"; }
-    await 300 at_work
+    await ${patience:-300} at_work
 }
 
 # NAME...: have each stop, and print what it said. Fails if it has failed.
