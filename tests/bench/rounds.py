@@ -31,5 +31,6 @@ def interleaved(
             for name in names[turn:] + names[:turn]:
                 print(f"round {number + 1} of {rounds}: {workload} on {name}", file=sys.stderr, flush=True)
                 for what, rate in servers[name](workload).items():
+                    print(f"  {what}: {rate:.4g}", file=sys.stderr, flush=True)
                     yield Measured(number, name, workload, what, rate)
         longest = max(longest, time.monotonic() - start)

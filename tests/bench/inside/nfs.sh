@@ -105,6 +105,8 @@ turn() {
     [ -z "$2" ] || api PATCH "/v1/shares/$2" '{"enabled": true}' > /dev/null
     mkdir -p $mountpoint
     mount -t nfs4 -o "$options" "$1" $mountpoint
+    # At a client's first open the server puts it on record: nobody's create shall pay for that.
+    touch $mountpoint/first && rm $mountpoint/first
     local status=0
     python3 $home/work.py "$3" $mountpoint "$4" $home/tree.tar || status=$?
     await 60 umount $mountpoint
