@@ -16,7 +16,7 @@ from typing import Any
 import pyfuse3
 
 from appliance.fuse.meter import now
-from appliance.fuse.recovery import OPERATIONS
+from appliance.fuse.operation_numbers import OPERATIONS
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 
 log = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ from appliance.fuse.closer import Closer
 from appliance.fuse.crew import Crew
 from appliance.fuse.drain import drain
 from appliance.fuse.keeper import Keeper
+from appliance.fuse.operation_numbers import OPERATIONS
 from appliance.fuse.owner import STOP, Owner
 from appliance.fuse.pool_config import PoolConfig
 from appliance.fuse.requests import Reader
@@ -202,7 +203,7 @@ class Pool:
             self._slow_said = now = time.monotonic()
             words = waiting[0].worker.slot.words
             busy = words[Word.BUSY] == Busy.REQUEST
-            operation = recovery.OPERATIONS[words[Word.OPERATION]] if busy else "close"
+            operation = OPERATIONS[words[Word.OPERATION]] if busy else "close"
             node = words[Word.NODE] if busy else 0
             self._tell(pool_events.StorageSlow(operation, node, waiting[0].waits(now), len(waiting), len(self._crew)))
 

@@ -21,7 +21,7 @@ MAX_WRITE = 1 << 20
 PAGE_SIZE = mmap.PAGESIZE
 MAX_PAGES = MAX_WRITE // PAGE_SIZE
 
-_IN_HEADER = struct.Struct("=IIQQIIIHH")  # len, opcode, unique, nodeid, uid, gid, pid, total_extlen, padding
+IN_HEADER = struct.Struct("=IIQQIIIHH")  # len, opcode, unique, nodeid, uid, gid, pid, total_extlen, padding
 _OUT_HEADER = struct.Struct("=IiQ")  # len, error, unique
 _INIT_IN = struct.Struct("=IIIII")  # major, minor, max_readahead, flags, flags2
 # major, minor, max_readahead, flags, max_background, congestion_threshold, max_write, time_gran, max_pages,
@@ -94,10 +94,10 @@ class InitRequest:
     @classmethod
     def parse(cls, message: bytes) -> InitRequest:
         """Take the raw request apart. Raises ValueError for anything that is not a FUSE_INIT of protocol 7."""
-        if len(message) < _IN_HEADER.size + _INIT_IN.size:
+        if len(message) < IN_HEADER.size + _INIT_IN.size:
             raise ValueError(f"a FUSE_INIT request of {len(message)} bytes is too short")
-        _, opcode, unique, *_ = _IN_HEADER.unpack_from(message)
-        major, minor, max_readahead, low, high = _INIT_IN.unpack_from(message, _IN_HEADER.size)
+        _, opcode, unique, *_ = IN_HEADER.unpack_from(message)
+        major, minor, max_readahead, low, high = _INIT_IN.unpack_from(message, IN_HEADER.size)
         if opcode != FUSE_INIT or major != KERNEL_MAJOR:
             raise ValueError(f"expected FUSE_INIT of protocol 7, got opcode {opcode} of protocol {major}")
         return cls(unique, minor, max_readahead, InitFlag(low | high << 32))

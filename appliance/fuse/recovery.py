@@ -23,46 +23,12 @@ from enum import Enum
 from appliance.fuse import protocol
 from appliance.fuse.intents import Change, Intent
 from appliance.fuse.open_files import OpenFiles
+from appliance.fuse.operation_numbers import OPERATIONS, REQUESTS, operation_of
 from appliance.fuse.requests import Opcode, Reader, Request, plain_unique
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 
 MOST_DEATHS = 3
 MOST_KILLS = 30
-
-# Each operation of the workers, and the requests in whose course it is called. The number of an operation on the
-# scoreboard is its index here.
-_REQUESTS: dict[str, tuple[Opcode, ...]] = {
-    "lookup": (Opcode.LOOKUP,),
-    "getattr": (Opcode.GETATTR,),
-    "setattr": (Opcode.SETATTR,),
-    "readlink": (Opcode.READLINK,),
-    "mknod": (Opcode.MKNOD,),
-    "mkdir": (Opcode.MKDIR,),
-    "symlink": (Opcode.SYMLINK,),
-    "link": (Opcode.LINK,),
-    "unlink": (Opcode.UNLINK,),
-    "rmdir": (Opcode.RMDIR,),
-    "rename": (Opcode.RENAME, Opcode.RENAME2),
-    "create": (Opcode.CREATE,),
-    "open": (Opcode.OPEN,),
-    "read": (Opcode.READ,),
-    "write": (Opcode.WRITE,),
-    "flush": (Opcode.FLUSH,),
-    "release": (Opcode.RELEASE,),
-    "fsync": (Opcode.FSYNC,),
-    "opendir": (Opcode.OPENDIR,),
-    "readdir": (Opcode.READDIR, Opcode.READDIRPLUS),
-    "releasedir": (Opcode.RELEASEDIR,),
-    "fsyncdir": (Opcode.FSYNCDIR,),
-    "statfs": (Opcode.STATFS,),
-    "setxattr": (Opcode.SETXATTR,),
-    "getxattr": (Opcode.GETXATTR, Opcode.SETXATTR),  # pyfuse3 asks itself, for XATTR_CREATE and XATTR_REPLACE
-    "listxattr": (Opcode.LISTXATTR,),
-    "removexattr": (Opcode.REMOVEXATTR,),
-    "access": (Opcode.ACCESS,),
-}
-OPERATIONS = tuple(_REQUESTS)
-
 
 class Death(Enum):
     """How a worker came to end."""
@@ -165,7 +131,7 @@ def _was_idle(slot: Slot) -> bool:
 def _served(slot: Slot, request: Request) -> bool:
     operation = OPERATIONS[slot.words[Word.OPERATION]]
     node = slot.words[Word.NODE]
-    return request.opcode in _REQUESTS[operation] and node in (0, request.node)
+    return request.opcode in REQUESTS[operation] and node in (0, request.node)
 
 
 def _refuse(
@@ -184,9 +150,7 @@ def _refuse(
         if request.opcode == Opcode.RELEASE:  # the kernel takes no answer to it for a failure: the file is closed
             files.undo(request.file_handle)
         requests.remove(request)
-        verbs = (verb for verb, opcodes in _REQUESTS.items() if request.opcode in opcodes)
-        operation = next(verbs, f"request {request.opcode}")  # libfuse answers some by itself
-        refused.append(Refused(operation, request.node, deaths.pop(request.unique)))
+        refused.append(Refused(operation_of(request.opcode), request.node, deaths.pop(request.unique)))
     board.suspects = {unique: count for unique, count in deaths.items() if count}
     return refused
 
@@ -211,7 +175,7 @@ def _comes_again(data: bytes, requests: list[Request]) -> bool:
 
 
 def _same(intent: Intent, request: Request) -> bool:
-    opcodes = _REQUESTS[Change(intent.change).name.lower()]
+    opcodes = REQUESTS[Change(intent.change).name.lower()]
     if intent.change is Change.FSYNC:  # of which there is one at a time for each inode, whoever asks
         return request.opcode in opcodes and intent.directory == request.node
     return request.opcode in opcodes and (intent.directory, intent.name, intent.caller) == (

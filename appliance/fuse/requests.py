@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import struct
 import sys
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,7 +18,6 @@ from typing import Self
 
 from appliance.fuse import protocol
 
-_HEADER = struct.Struct("=IIQQIIIHH")  # len, opcode, unique, nodeid, uid, gid, pid, total_extlen, padding
 _RESEND = 1 << 63  # FUSE_UNIQUE_RESEND, set in `unique` of whatever is sent again
 _BODY = 1024  # bytes: arguments and two names of 255 bytes
 
@@ -90,8 +88,9 @@ class Request:
     @classmethod
     def parse(cls, message: bytes) -> Self:
         """Take a raw request apart, its first kilobyte being enough. Raises struct.error if it is shorter than one."""
-        _, opcode, unique, node, _, _, caller, _, _ = _HEADER.unpack_from(message)
-        return cls(plain_unique(unique), opcode, node, caller, message[_HEADER.size :], bool(unique & _RESEND))
+        _, opcode, unique, node, _, _, caller, _, _ = protocol.IN_HEADER.unpack_from(message)
+        body = message[protocol.IN_HEADER.size :]
+        return cls(plain_unique(unique), opcode, node, caller, body, bool(unique & _RESEND))
 
     @property
     def name(self) -> bytes:
@@ -149,7 +148,7 @@ class Reader:
                 if error.errno == errno.ENOENT:  # the caller gave up while it was being copied
                     continue
                 raise
-            return Request.parse(self._buffer[: min(size, _HEADER.size + _BODY)])
+            return Request.parse(self._buffer[: min(size, protocol.IN_HEADER.size + _BODY)])
 
     def refuse(self, request: Request, number: int) -> None:
         """Answer with an errno a request that has been sent again. Raises OSError."""

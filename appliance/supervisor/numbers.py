@@ -10,7 +10,7 @@ from appliance.control.checks import NumbersReply, ShareNumbers
 from appliance.control.clients import ListClients
 from appliance.errors import CommandError
 from appliance.fuse.meter import BOUNDS
-from appliance.fuse.recovery import OPERATIONS
+from appliance.fuse.operation_numbers import OPERATIONS
 from appliance.logs import facts
 from appliance.model.numbers import ClientNumbers, DataNumbers, OperationNumbers, ServerNumbers
 from appliance.nfs.server import NfsServer

@@ -12,7 +12,7 @@ import pytest
 
 from appliance.control.checks import GetNumbers, NumbersReply
 from appliance.fuse.meter import OperationTotals
-from appliance.fuse.recovery import OPERATIONS
+from appliance.fuse.operation_numbers import OPERATIONS
 from tests.support.appliance import running
 from tests.support.filesystems import Filesystem
 from tests.support.janitor import Janitor

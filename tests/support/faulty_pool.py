@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance.fuse import drain, pool, worker
+from appliance.fuse.operation_numbers import OPERATIONS
 from appliance.fuse.operations import Operations
-from appliance.fuse.recovery import OPERATIONS
 from appliance.fuse.scoreboard import Scoreboard
 
 MARKERS = "HOLDFAST_TEST_MARKERS"  # the variable with the directory of the markers: a byte for each death

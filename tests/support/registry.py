@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.fuse.open_files import OpenFiles
-from appliance.fuse.recovery import OPERATIONS
+from appliance.fuse.operation_numbers import OPERATIONS
 from appliance.fuse.scoreboard import MAX_WORKERS, Scoreboard, Word
 from appliance.linux import backing, libc
 from tests.support.daemon import Daemon

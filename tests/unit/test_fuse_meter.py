@@ -7,7 +7,7 @@ import os
 import pytest
 
 from appliance.fuse.meter import BOUNDS, BUCKETS, MOST_OPERATIONS, OperationTotals, Totals
-from appliance.fuse.recovery import OPERATIONS
+from appliance.fuse.operation_numbers import OPERATIONS
 from appliance.fuse.scoreboard import MAX_WORKERS, Scoreboard, Word
 
 

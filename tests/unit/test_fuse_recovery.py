@@ -13,7 +13,8 @@ import pytest
 from appliance.fuse.intents import Change, Intent
 from appliance.fuse.nodes import NodeId
 from appliance.fuse.open_files import OpenFiles
-from appliance.fuse.recovery import MOST_DEATHS, MOST_KILLS, OPERATIONS, Death, Recovered, Refused, recover
+from appliance.fuse.operation_numbers import OPERATIONS
+from appliance.fuse.recovery import MOST_DEATHS, MOST_KILLS, Death, Recovered, Refused, recover
 from appliance.fuse.requests import Opcode, Reader
 from appliance.fuse.scoreboard import Busy, Scoreboard, Slot, Word
 

@@ -42,7 +42,7 @@ PLANS = {
         kills=("nothing=3", "worker=3", "pool=2", "supervisor=2", "container=1"),
     ),
     "full": Plan(
-        "emulated", files=40, rounds=5, seconds={"ext4": 2200, "xfs": 600},
+        "emulated", files=40, rounds=5, seconds={"ext4": 1700, "xfs": 450},
         variants={"ext4": VARIANTS, "xfs": (DEFAULT,)},
         turns={"ext4": _TURNS, "xfs": _TURNS},
         kills=("nothing=10", "worker=10", "pool=5", "supervisor=5", "container=3"),
