@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from appliance.errors import SourceError
 from appliance.fuse.codecs.choice import CodecChoice, Kind
 from appliance.fuse.key import NO_KEY, new_key
+from appliance.linux import files
 
 
 class State:
@@ -24,7 +24,7 @@ class State:
             return NO_KEY
         path = self._directory / "key"
         if not path.exists():
-            _write(path, new_key())
+            files.replace(path, new_key())
         return path.read_bytes()
 
     def codec(self) -> CodecChoice | None:
@@ -37,7 +37,7 @@ class State:
     def keep_codec(self, codec: CodecChoice) -> None:
         """Keep the choice of codec."""
         if self._directory is not None:
-            _write(self._directory / "codec.json", codec.to_json().encode())
+            files.replace(self._directory / "codec.json", codec.to_json().encode())
 
     def table(self, codec: CodecChoice) -> str:
         """Return the path of the table of handles, empty if the codec needs none. Raises SourceError."""
@@ -50,15 +50,3 @@ class State:
                 code="source-needs-state",
             )
         return str(self._directory / "handles.db")
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that is there as a whole or not at all."""
-    draft = path.with_suffix(".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.rename(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 from appliance.linux import libc
 from appliance.linux.handles import AT_EMPTY_PATH
@@ -62,3 +63,39 @@ def link(descriptor: int, directory: int, name: bytes) -> None:
 def rename(old_directory: int, old_name: bytes, new_directory: int, new_name: bytes, flags: int) -> None:
     """renameat2(2), with RENAME_NOREPLACE or RENAME_EXCHANGE."""
     _renameat2(old_directory, old_name, new_directory, new_name, flags)
+
+
+def replace(path: Path, data: bytes, mode: int = 0o600, group: int = -1) -> None:
+    """Put a file in the place of the one of that name: readers find the old or the new one, and each of them whole.
+
+    It outlives a cut of the power from the moment of return. `group` is its group if not -1. Raises OSError.
+    """
+    prepare_replacement(path, data, mode, group)
+    commit_replacement(path)
+
+
+def prepare_replacement(path: Path, data: bytes, mode: int = 0o600, group: int = -1) -> None:
+    """Write and sync what `commit_replacement` puts at `path`: what can lack room has been done then."""
+    draft = _draft(path)
+    draft.unlink(missing_ok=True)  # a leftover may have another mode
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchown(descriptor, -1, group)
+        os.fchmod(descriptor, mode)  # whatever the umask
+        file.write(data)  # all of it, where os.write() may stop half-way
+        file.flush()
+        os.fsync(descriptor)
+
+
+def commit_replacement(path: Path) -> None:
+    """Put what was prepared for `path` there."""
+    os.rename(_draft(path), path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)  # a cut of the power would otherwise bring the old file back
+    finally:
+        os.close(directory)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import CommandError
+from appliance.linux import files
 from appliance.logs import facts
 from appliance.model.numbers import ServerNumbers
 from appliance.nfs import counters, daemons, null_call, protectors, unanswered
@@ -177,8 +177,5 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file at once: whoever reads it sees the old text or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, errors="surrogateescape")
-    os.replace(temporary, path)
+    files.replace(path, text.encode(errors="surrogateescape"), 0o644)

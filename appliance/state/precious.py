@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from appliance.linux import files
 
 Row = Sequence[object]
 
@@ -38,25 +39,15 @@ class PreciousCopy:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._new = path.with_name(f".{path.name}.new")
 
     def prepare(self, content: Precious) -> None:
         """Write the next copy whole and sync it, without putting it in force."""
         body = _canonical(content)
-        descriptor = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_digest(body) + b"\n" + body)
-            file.flush()
-            os.fsync(file.fileno())
+        files.prepare_replacement(self._path, _digest(body) + b"\n" + body)
 
     def commit(self) -> None:
         """Put what was prepared in force."""
-        os.rename(self._new, self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        files.commit_replacement(self._path)
 
     def read(self) -> Precious | None:
         """Return what was written last, None if nothing ever was. Raises CopyDamaged."""

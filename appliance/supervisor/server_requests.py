@@ -15,6 +15,7 @@ from pathlib import Path
 from appliance.control.messages import Reply
 from appliance.control.server_settings import GetServer, ServerReply, ServerRequest, ServerView
 from appliance.errors import HoldfastError, RequestError, StateError
+from appliance.linux import files
 from appliance.logs import facts
 from appliance.model.server import ServerSettings
 from appliance.settings import Settings
@@ -124,7 +125,7 @@ def in_force(store: Store, run_dir: Path, *, again: bool) -> ServerSettings:
 
 
 def _note(wanted: ServerSettings, run_dir: Path) -> None:
-    (run_dir / "server-in-force").write_text(wanted.model_dump_json())
+    files.replace(run_dir / "server-in-force", wanted.model_dump_json().encode())
 
 
 def _known(run_dir: Path) -> ServerSettings | None:

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from appliance.errors import StateError
+from appliance.linux import files
 from appliance.logs import facts
 from appliance.settings import Settings
 
@@ -36,15 +37,5 @@ def make_token(path: Path, group: int) -> bool:
     """Make the token unless there is one; root may write it, the group may read it. Return whether it was made."""
     if path.exists():
         return False
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    try:
-        os.fchown(descriptor, -1, group)
-        os.fchmod(descriptor, 0o640)
-        os.write(descriptor, secrets.token_urlsafe(_TOKEN_BYTES).encode() + b"\n")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.rename(temporary, path)  # a token is there as a whole or not at all
+    files.replace(path, secrets.token_urlsafe(_TOKEN_BYTES).encode() + b"\n", 0o640, group)
     return True
