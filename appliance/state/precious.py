@@ -5,7 +5,8 @@ there, and an empty file for a new database. A new identity would be a new fsid 
 out would be stale. The server's settings and the tokens' digests are small and as hard to come by: without them a
 restored appliance would serve other versions of NFS, and those who watch it would be locked out. So each change of
 these tables also writes this copy: written whole and synced under another name before the change is committed, renamed
-after. It carries the change's number, by which the younger of the two is told, and a digest of itself.
+after. It carries the change's number, by which the younger of the two is told, and a digest of itself. A death between
+the two leaves the copy behind by one change, until the next start.
 """
 
 from __future__ import annotations

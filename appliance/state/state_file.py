@@ -44,8 +44,9 @@ class StateFile:
             self.connection = self._sound(copy, damage)
             self._migrate(self.connection, len(migrations))
             if copy is None or copy.schema != len(migrations) or copy.tables.keys() != set(precious):
-                with self.changing():
-                    pass  # a copy of what is there
+                self._copy_again()
+            elif copy.change != _change_number(self.connection):
+                self._catch_up()
         except sqlite3.Error as error:
             raise StateError(
                 f"cannot use the state database {path}: {error}",
@@ -74,8 +75,24 @@ class StateFile:
                 raise StateError(
                     f"the state cannot be changed: {error}", "is the state volume full, or read-only?"
                 ) from error
-            with contextlib.suppress(OSError):  # it is committed; the next change brings the copy up to date
+            try:
                 self._copy.commit()
+            except OSError as error:  # it is committed; the next change or start brings the copy up to date
+                _LOG.error("the copy of the state is behind the database", database=self._path, reason=error)
+
+    def _copy_again(self) -> None:
+        with self.changing():
+            pass  # a copy of what is there
+
+    def _catch_up(self) -> None:
+        """Bring a copy up to date that is behind, as after a death before it was put in force, or in a backup.
+
+        What it lacks may be that a token was revoked, or a key changed, and would be undone with a damaged database.
+        """
+        try:
+            self._copy_again()
+        except StateError as error:  # the database is sound, and shares can be served without room for a copy
+            _LOG.error("the copy of the state stays behind the database", database=self._path, reason=error.message)
 
     def _sound(self, copy: Precious | None, damage: str) -> sqlite3.Connection:
         """Return the database, or what the copy makes of it. Raises StateError if neither is sound."""

@@ -23,6 +23,10 @@ def rows(database: StateFile) -> list[tuple[object, ...]]:
     return list(database.connection.execute("SELECT * FROM precious"))
 
 
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 @pytest.fixture
 def crashed(tmp_path: Path) -> Path:
     """A database that was not closed: part of it is in its log."""
@@ -131,14 +135,67 @@ def test_a_copy_of_a_newer_release_is_refused_and_left_alone(crashed: Path) -> N
 
 def test_a_change_whose_copy_cannot_be_written_is_not_made(crashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = opened(crashed)
-
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StateError, match="No space"), database.changing():
         database.connection.execute("DELETE FROM precious")
     assert rows(database) == WRITTEN
+    database.close()
+
+
+def behind(path: Path) -> None:
+    """Take a row out of the database and not out of its copy, as a death between the two does."""
+    kept = path.with_name("state.copy").read_bytes()
+    database = opened(path)
+    with database.changing():
+        database.connection.execute("DELETE FROM precious WHERE name = 'a'")
+    database.close()
+    path.with_name("state.copy").write_bytes(kept)
+
+
+def test_a_copy_that_is_behind_is_brought_up_to_date_by_the_next_start(crashed: Path) -> None:
+    behind(crashed)
+    opened(crashed).close()
+    crashed.write_bytes(b"not a database at all" * 100)
+    database = opened(crashed)
+    assert database.restored
+    assert rows(database) == WRITTEN[1:]
+    database.close()
+
+
+def test_a_copy_that_is_up_to_date_is_left_alone(crashed: Path) -> None:
+    opened(crashed).close()
+    copy = crashed.with_name("state.copy").read_bytes()
+    opened(crashed).close()
+    assert crashed.with_name("state.copy").read_bytes() == copy
+
+
+def test_a_copy_that_stays_behind_is_told_and_keeps_nobody_from_starting(
+    crashed: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    behind(crashed)
+    monkeypatch.setattr("os.fsync", full)
+    database = opened(crashed)
+    assert rows(database) == WRITTEN[1:]
+    assert "stays behind" in caplog.text
+    database.close()
+
+
+def test_a_copy_that_cannot_be_put_in_force_is_told(
+    crashed: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = opened(crashed)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.rename", full)
+        with database.changing():
+            database.connection.execute("DELETE FROM precious WHERE name = 'a'")
+    assert "behind" in caplog.text
+    assert rows(database) == WRITTEN[1:]
+    with database.changing():
+        pass  # the next change brings the copy up to date
+    database.close()
+    crashed.unlink()
+    database = opened(crashed)
+    assert rows(database) == WRITTEN[1:]
     database.close()
 
 
