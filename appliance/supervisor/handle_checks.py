@@ -133,6 +133,9 @@ class HandleChecks:
         check = self._results.begin(share, wanted, trigger)
         task = asyncio.create_task(self._run(check, wanted), name=f"check {check.id} of {share}")
         self._running[share] = (check, task)
+        # A task that is cancelled before its first step never enters `_run`, which else tells the end.
+        cancelled = check.model_copy(update={"state": "cancelled"})
+        task.add_done_callback(lambda _: self._finish(cancelled, ()))
         return check
 
     async def _run(self, check: HandleCheck, wanted: CheckWanted) -> None:
@@ -158,11 +161,15 @@ class HandleChecks:
         except Exception:  # noqa: BLE001 - a defect here must not end the supervisor
             _LOG.exception("a check failed", share=share)
         finally:
-            ended = ended.model_copy(update={"finished": time.time()})
-            del self._running[share]
             self._finish(ended, findings)
 
     def _finish(self, ended: HandleCheck, findings: Sequence[HandleFinding]) -> None:
+        """Keep and tell what became of a check, the first time that this is said of it."""
+        running = self._running.get(ended.share)
+        if running is None or running[0].id != ended.id:
+            return
+        del self._running[ended.share]
+        ended = ended.model_copy(update={"finished": time.time()})
         try:
             self._results.finish(ended, findings)
         except StateError as error:
