@@ -5,7 +5,6 @@ One message an order and one a reply, over a socket pair that the fork has made.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -17,7 +16,9 @@ from pathlib import Path
 from appliance.errors import CommandError, KernelError
 from appliance.fuse.fd_store import Held
 from appliance.linux import mounts
+from appliance.logs import facts
 
+_LOG = facts(__name__)
 _REPLY = struct.Struct("=Ii")  # the number of the order; a descriptor of the first process, or a negative errno
 _REPLY_SECONDS = 30.0
 _MAX_ORDER = 64 * 1024
@@ -27,7 +28,7 @@ _MAX_DESCRIPTORS = 16
 class FirstProcess:
     """The first process as the supervisor knows it; also its FdStore. Calls block, and may come from any thread.
 
-    Should the first process be gone, so is all that could be kept: then `keep` and `drop` do nothing.
+    Should the first process be gone, so is all that could be kept: `keep` and `drop` log what fails, and raise nothing.
     """
 
     def __init__(self, pid: int, connection: socket.socket, held: Mapping[str, Held], *, again: bool) -> None:
@@ -59,13 +60,19 @@ class FirstProcess:
 
     def keep(self, name: str, text: str, descriptors: Sequence[int], spare: int = 0) -> None:
         """Have it hold copies of the descriptors; see FdStore."""
-        with contextlib.suppress(CommandError):
-            self._order({"order": "keep", "name": name, "text": text, "spare": spare}, descriptors)
+        self._attempt({"order": "keep", "name": name, "text": text, "spare": spare}, descriptors)
 
     def drop(self, name: str) -> None:
         """Have it close what it holds under this name."""
-        with contextlib.suppress(CommandError):
-            self._order({"order": "drop", "name": name})
+        self._attempt({"order": "drop", "name": name})
+
+    def _attempt(self, order: dict[str, object], descriptors: Sequence[int] = ()) -> None:
+        try:
+            self._order(order, descriptors)
+        except CommandError as error:
+            # Either it is gone, and the appliance ends with it, or the next supervisor finds something else held.
+            which, name = order["order"], order["name"]
+            _LOG.error("the first process may not have obeyed", order=which, name=name, reason=error.message)
 
     def _order(self, order: dict[str, object], descriptors: Sequence[int] = ()) -> int:
         try:

@@ -74,6 +74,19 @@ def test_a_reply_that_came_too_late_is_not_taken_for_another_order_s() -> None:
         answering.join()
 
 
+def test_an_order_to_keep_or_drop_that_nobody_answers_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        first = FirstProcess(os.getpid(), ours, {}, again=False)
+        ours.settimeout(0.01)
+        first.keep("a", "secret", [ours.fileno()])
+        theirs.close()
+        first.drop("a")
+    told = [(entry.holdfast_fields["order"], entry.holdfast_fields["name"]) for entry in caplog.records]  # type: ignore[attr-defined]
+    assert told == [("keep", "a"), ("drop", "a")]
+    assert "secret" not in str([vars(entry) for entry in caplog.records])
+
+
 def test_it_ends_as_the_supervisor_does() -> None:
     assert run("sys.exit(78)").returncode == 78
     assert run("os.kill(os.getpid(), signal.SIGKILL)").returncode == 128 + signal.SIGKILL
