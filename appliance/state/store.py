@@ -73,7 +73,14 @@ class Store:
     def check_free(self, name: str) -> None:
         """Raise RequestError `share-exists` if there is a share of that name."""
         with self._lock:
-            self._check_free(name)
+            taken = self._db.execute("SELECT 1 FROM shares WHERE name = ?", (name,)).fetchone()
+        if taken:
+            raise RequestError(
+                f"name: there is a share named {name} already",
+                "choose another name, or change the share with PATCH",
+                code="share-exists",
+                field="name",
+            )
 
     def change(
         self, puts: Sequence[Put], removed: Collection[str] = (), *, rehearse: bool = False
@@ -113,21 +120,6 @@ class Store:
             (share.name, str(identity.fsid), share.model_dump_json(), old.created if old else now, now, put.owner),
         )
 
-    def add(self, share: Share, backing: Backing) -> ShareRecord:
-        """Store a new share, whose source was found to be this; raises RequestError `share-exists`."""
-        self.check_free(share.name)
-        self.change([Put(share, backing)])
-        return self.share(share.name)
-
-    def replace(self, share: Share, backing: Backing | None = None) -> ShareRecord:
-        """Put a share in the place of the one of its name; raises RequestError `share-not-found`.
-
-        `backing` is what a new source is; without a new source the share stays what it is to its clients.
-        """
-        old = self.share(share.name)
-        self.change([Put(share, backing, old.owner)])
-        return self.share(share.name)
-
     def accept(self, name: str, backing: Backing) -> ShareRecord:
         """Have a share be about what its source is now; raises RequestError `share-not-found`.
 
@@ -151,12 +143,6 @@ class Store:
         self._db.execute(
             "UPDATE fsids SET source_id = ? WHERE fsid = ? AND source_id IS NULL", (source_id.to_json(), str(fsid))
         )
-
-    def remove(self, name: str) -> ShareRecord:
-        """Take a share out; its identity stays reserved. Raises RequestError `share-not-found`."""
-        record = self.share(name)
-        self.change([], [name])
-        return record
 
     def rotate_key(self, name: str) -> ShareRecord:
         """Give a share another key: none of its handles is good any more. Raises RequestError `share-not-found`."""
@@ -190,15 +176,6 @@ class Store:
         if row is None:
             raise RequestError(f"there is no share named {name}", "GET /v1/shares lists them", code="share-not-found")
         return record(*row)
-
-    def _check_free(self, name: str) -> None:
-        if self._db.execute("SELECT 1 FROM shares WHERE name = ?", (name,)).fetchone():
-            raise RequestError(
-                f"name: there is a share named {name} already",
-                "choose another name, or change the share with PATCH",
-                code="share-exists",
-                field="name",
-            )
 
     def _identity(self, share: Share, backing: Backing, now: float) -> Identity:
         """Return the identity that is reserved for such a share, or reserve a new one."""

@@ -22,6 +22,7 @@ from appliance.model.handles import CheckWanted
 from appliance.state.check_store import KEPT_CHECKS, CheckStore
 from appliance.state.database import Database
 from appliance.state.events import KEPT, EventFilter, Events
+from appliance.state.records import Put
 from appliance.state.store import Store
 from appliance.supervisor.check_modes import count_states
 
@@ -157,7 +158,7 @@ def test_revoked_keys_are_remembered(tmp_path: Path) -> None:
 
     store = Store(tmp_path / "db")
     backing = Backing(CodecChoice(Kind.INO32), SourceId(1, "02", 0, ""))
-    record = store.add(ModelShare(name="a", source="/srv/a"), backing)
+    (record,) = store.change([Put(ModelShare(name="a", source="/srv/a"), backing)])
     assert store.revoked_keys(record.identity.fsid) == ()
     store._db.execute("UPDATE fsids SET key = ?", (bytes(32),))
     assert store.revoked_keys(record.identity.fsid) == (record.identity.key,)

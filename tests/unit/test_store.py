@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -18,6 +18,7 @@ from appliance.model import Client, Share
 from appliance.model.server import ServerSettings
 from appliance.state import store as module
 from appliance.state.database import Database
+from appliance.state.records import Put, ShareRecord
 from appliance.state.schema import MIGRATIONS
 from appliance.state.state_file import StateFile
 from appliance.state.store import Store
@@ -40,8 +41,14 @@ def store(path: Path) -> Iterator[Store]:
     opened.close()
 
 
+def put(store: Store, share: Share, backing: Backing | None = None) -> ShareRecord:
+    """Store one share, new or in the place of the one of its name, and return it."""
+    store.change([Put(share, backing)])
+    return store.share(share.name)
+
+
 def test_a_share_is_there_after_a_restart(store: Store, path: Path) -> None:
-    record = store.add(SHARE, EXT4)
+    record = put(store, SHARE, EXT4)
     store.close()
     again = Store(path)
     assert again.share("a") == record
@@ -50,24 +57,24 @@ def test_a_share_is_there_after_a_restart(store: Store, path: Path) -> None:
 
 
 def test_a_name_is_taken_once(store: Store) -> None:
-    store.add(SHARE, EXT4)
+    put(store, SHARE, EXT4)
     with pytest.raises(RequestError) as caught:
-        store.add(SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
+        store.check_free("a")
     assert (caught.value.code, caught.value.field) == ("share-exists", "name")
-    assert [record.share.source for record in store.shares()] == ["/srv/a"]
+    store.check_free("b")
 
 
-@pytest.mark.parametrize("method", ["share", "remove", "rotate_key"])
-def test_what_is_not_there_is_not_found(store: Store, method: str) -> None:
+@pytest.mark.parametrize("ask", [Store.share, Store.rotate_key, lambda store, name: store.change([], [name])])
+def test_what_is_not_there_is_not_found(store: Store, ask: Callable[[Store, str], object]) -> None:
     with pytest.raises(RequestError) as caught:
-        getattr(store, method)("a")
+        ask(store, "a")
     assert caught.value.code == "share-not-found"
 
 
 def test_the_same_share_made_again_has_its_old_identity(store: Store) -> None:
-    first = store.add(SHARE, EXT4)
-    store.remove("a")
-    assert store.add(SHARE, EXT4).identity == first.identity
+    first = put(store, SHARE, EXT4)
+    store.change([], ["a"])
+    assert put(store, SHARE, EXT4).identity == first.identity
 
 
 @pytest.mark.parametrize(
@@ -83,44 +90,44 @@ def test_the_same_share_made_again_has_its_old_identity(store: Store) -> None:
     ],
 )
 def test_another_share_never_gets_an_identity_of_old(store: Store, share: Share, codec: Backing) -> None:
-    first = store.add(SHARE, EXT4).identity
-    store.remove("a")
-    second = store.add(share, codec).identity
+    first = put(store, SHARE, EXT4).identity
+    store.change([], ["a"])
+    second = put(store, share, codec).identity
     assert second.fsid != first.fsid
     assert second.key != first.key
 
 
 def test_the_codec_that_was_chosen_first_stays(store: Store) -> None:
-    store.add(SHARE, Backing(CodecChoice(Kind.XFS, inode_bits=40), ID))
-    store.remove("a")
-    assert store.add(SHARE, Backing(CodecChoice(Kind.XFS, inode_bits=44), ID)).identity.codec.inode_bits == 40
+    put(store, SHARE, Backing(CodecChoice(Kind.XFS, inode_bits=40), ID))
+    store.change([], ["a"])
+    assert put(store, SHARE, Backing(CodecChoice(Kind.XFS, inode_bits=44), ID)).identity.codec.inode_bits == 40
 
 
 def test_a_change_keeps_the_identity_unless_the_source_is_another(store: Store) -> None:
-    first = store.add(SHARE, EXT4)
-    same = store.replace(SHARE.model_copy(update={"enabled": False}))
+    first = put(store, SHARE, EXT4)
+    same = put(store, SHARE.model_copy(update={"enabled": False}))
     assert same.identity == first.identity
     assert same.created == first.created
-    moved = store.replace(SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
+    moved = put(store, SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
     assert moved.identity.fsid != first.identity.fsid
-    assert store.replace(SHARE, EXT4).identity == first.identity
+    assert put(store, SHARE, EXT4).identity == first.identity
 
 
 def test_a_failed_change_leaves_nothing_half_done(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = store.add(SHARE, EXT4)
+    first = put(store, SHARE, EXT4)
 
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(store, "_identity", full)
     with pytest.raises(StateError, match="full"):
-        store.replace(SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
+        put(store, SHARE.model_copy(update={"source": "/srv/b"}), EXT4)
     assert store.shares() == [first]
 
 
 def test_another_key_is_all_that_changes_and_stays(store: Store, path: Path) -> None:
-    first = store.add(SHARE, EXT4)
-    other = store.add(SHARE.model_copy(update={"name": "b", "source": "/srv/b"}), EXT4)
+    first = put(store, SHARE, EXT4)
+    other = put(store, SHARE.model_copy(update={"name": "b", "source": "/srv/b"}), EXT4)
     second = store.rotate_key("a")
     assert second.identity.key != first.identity.key
     assert len(second.identity.key) == KEY_SIZE
@@ -130,18 +137,18 @@ def test_another_key_is_all_that_changes_and_stays(store: Store, path: Path) -> 
     again = Store(path)
     assert again.shares() == [second, other]
     # A share that is removed and made again does not get the old key back.
-    again.remove("a")
-    assert again.add(SHARE, EXT4).identity == second.identity
+    again.change([], ["a"])
+    assert put(again, SHARE, EXT4).identity == second.identity
     again.close()
 
 
 def test_the_key_is_in_no_representation(store: Store) -> None:
-    record = store.add(SHARE, EXT4)
+    record = put(store, SHARE, EXT4)
     assert repr(record.identity.key) not in repr(record)
 
 
 def test_what_was_another_filesystem_gets_another_identity_and_its_own_when_it_is_back(store: Store) -> None:
-    first = store.add(SHARE, EXT4)
+    first = put(store, SHARE, EXT4)
     assert store.accept("a", EXT4).identity == first.identity
     second = store.accept("a", EXT4._replace(id=replace(ID, uuid="cd" * 16)))
     assert (second.identity.fsid, second.identity.key) != (first.identity.fsid, first.identity.key)
