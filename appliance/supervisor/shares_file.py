@@ -67,7 +67,7 @@ class SharesFile:
             change = towards(file, there)
             if change.puts or change.removed:
                 await self._changes.make(change, there)
-                self._record("config-file-applied", _sentence(change))
+                self._events.add("config-file-applied", _sentence(change))
             self._changes.file_owns_all = file.owns == "all"
             names = tuple(sorted(share.name for share in file.shares))
         if self.status.state != "applied" or self.status.shares != names or self.status.owns != file.owns:
@@ -86,7 +86,7 @@ class SharesFile:
         message = error.message if isinstance(error, HoldfastError) else f"it cannot be read: {error.strerror}"
         if self.status.state != "refused" or self.status.reason != message:
             _LOG.error("the file with shares is refused; what was in force stays", path=self._path, reason=message)
-            self._record("config-file-refused", message)
+            self._events.add("config-file-refused", message)
             hint = error.hint if isinstance(error, HoldfastError) else "see that it is a plain file"
             self._tell("refused", owns=self.status.owns, shares=self.status.shares, reason=message, hint=hint)
 
@@ -95,12 +95,6 @@ class SharesFile:
         new = FileStatus.model_validate(told)
         if new.model_copy(update={"since": self.status.since}) != self.status:
             self.status = new
-
-    def _record(self, kind: str, message: str) -> None:
-        try:
-            self._events.add(kind, message)
-        except HoldfastError as error:
-            _LOG.error("an event cannot be recorded", event=kind, reason=error.message)
 
 
 def towards(file: ConfigFile, there: Mapping[str, ShareRecord]) -> Change:
