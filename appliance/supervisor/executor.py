@@ -15,7 +15,7 @@ from appliance.errors import CommandError, HoldfastError, SourceError
 from appliance.fuse.connection import FILESYSTEM_TYPE
 from appliance.fuse.pool_config import PoolOptions
 from appliance.fuse.pool_events import RequestRefused
-from appliance.fuse.source_id import SourceId
+from appliance.fuse.source_id import SourceId, confirm
 from appliance.logs import facts
 from appliance.model.handles import HandleHealth
 from appliance.model.numbers import Capacity
@@ -25,6 +25,7 @@ from appliance.settings import Settings
 from appliance.state.records import ShareRecord
 from appliance.supervisor import mountinfo
 from appliance.supervisor.datapath import DataPath
+from appliance.supervisor.lost_writes import LostWrites
 from appliance.supervisor.missing import Missing
 from appliance.supervisor.plan import (
     Action,
@@ -80,7 +81,7 @@ class Executor:
         self._server = server
         self._data_path = data_path
         self._lost = lost
-        self._writes_lost = False
+        self._lost_writes = LostWrites(settings.run_dir / "lost-writes")
 
     def adopt(self) -> None:
         """Go on serving what a supervisor before this one has left."""
@@ -96,17 +97,14 @@ class Executor:
 
     async def observe(self) -> Observed:
         """Look at what is. Raises CommandError if the NFS side cannot be asked."""
-        now = time.monotonic()
         found = await in_thread(lambda: mountinfo.below(self._settings.exports_dir))
         return Observed(
             served={name: share.wanted for name, share in self.served.items()},
             mounts=frozenset(mount.path for mount in found),
             exported=self._server.exported(),
             threads=await self._server.threads(),
-            waiting=frozenset(
-                name for name, fault in self.faults.items() if fault.retry_at > now and name not in self.served
-            ),
-            writes_lost=self._writes_lost,
+            waiting=frozenset(filter(self._is_waiting, self.faults)),
+            lost_writes=self._lost_writes.fsids,
         )
 
     async def in_force(self, records: Sequence[ShareRecord]) -> set[str]:
@@ -144,8 +142,7 @@ class Executor:
         _LOG.debug("acting", action=action)
         match action:
             case SetThreads(threads):
-                await self._server.set_threads(threads)
-                self._writes_lost = False
+                await self._set_threads(threads)
             case ApplyExports(exported):
                 await self._server.export(exported, self._unserved(exported))
             case Release(name, clients):
@@ -156,6 +153,15 @@ class Executor:
                 await self.served[wanted.name].resize(wanted)
             case Open(wanted):
                 await self._open(wanted)
+
+    async def _set_threads(self, threads: int) -> None:
+        anew = threads and not await self._server.threads()
+        # What is lost from here on, or is still to be let go of, clients of the new server can lose again.
+        held = {missing.wanted.identity.fsid for name, missing in self.missing.items() if name in self.served}
+        settled = self._lost_writes.fsids - held
+        await self._server.set_threads(threads)
+        if anew:
+            self._lost_writes.settle(settled)
 
     def note_left_out(self, exports: Sequence[Export]) -> None:
         """Remember which served shares lack a client, as happens to one whose host name DNS does not know just now."""
@@ -196,15 +202,40 @@ class Executor:
             if isinstance(fault.error, SourceError):
                 fault.retry_at = 0.0
 
-    def back(self, name: str, missing: Missing) -> None:
-        """Take note that a source is there again."""
-        self.forget(name)
-        self._writes_lost = self._writes_lost or missing.broken
+    def gone(self, name: str, missing: Missing) -> None:
+        """Take note that a source is gone."""
+        self.missing[name] = missing
+        if missing.broken:
+            self._lost_writes.note(missing.wanted.identity.fsid)
+
+    async def await_lost(self, records: Sequence[ShareRecord]) -> None:
+        """Fail shares that lost writes and whose source is not back: only with it shall the NFS server start anew.
+
+        Before that, clients could not reclaim what they hold on the share, and would be late for all others.
+        """
+        for record in records:
+            name = record.share.name
+            known = name in self.served or name in self.missing or self._is_waiting(name)
+            if record.share.enabled and not known and record.identity.fsid in self._lost_writes.fsids:
+                try:
+                    await in_thread(lambda record=record: self._confirm(record))  # type: ignore[misc]
+                except HoldfastError as error:
+                    self.fail(name, error)
+
+    def _confirm(self, record: ShareRecord) -> None:
+        path, source_id = Path(record.share.source), record.identity.source_id
+        found = self._data_path.prove(path)
+        if source_id is not None:
+            confirm(source_id, found.id, path)
 
     def forget(self, name: str) -> None:
-        """Forget what was wrong with a share."""
+        """Forget what was wrong with a share, whose source is there."""
         self.missing.pop(name, None)
         self.faults.pop(name, None)
+
+    def _is_waiting(self, name: str) -> bool:
+        fault = self.faults.get(name)
+        return name not in self.served and fault is not None and fault.retry_at > time.monotonic()
 
     def lacks_source(self, name: str) -> bool:
         """Whether a share's source is gone, or was not there when it was to be served."""

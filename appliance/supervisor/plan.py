@@ -8,7 +8,7 @@ unmount.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
@@ -83,9 +83,9 @@ class Observed:
     exported: Exported
     threads: int
     waiting: frozenset[str] = frozenset()
-    writes_lost: bool = False
-    """A filesystem was lost with what it had not written. Only a server that starts anew has its clients write again:
-    by its write verifier they tell (RFC 8881, 18.3.3)."""
+    lost_writes: Set[Fsid] = frozenset()
+    """Shares whose filesystem was lost with what it had not written. Only a server that starts anew has its clients
+    write again: by its write verifier they tell (RFC 8881, 18.3.3)."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ def plan(desired: Desired, observed: Observed) -> list[Action]:
     resized = [wanted for name, wanted in desired.shares.items() if name in stay and stay[name] != wanted]
 
     actions: list[Action] = []
-    stopped = bool(observed.threads) and (observed.writes_lost or not desired.threads)
+    rewritten = any(wanted.identity.fsid in observed.lost_writes for wanted in opened)
+    stopped = bool(observed.threads) and (rewritten or not desired.threads)
     if stopped:
         actions.append(SetThreads(0))
     final = exported(desired.root, desired.exports)

@@ -52,6 +52,7 @@ class Reconciler:
         async with self._lock:
             records = [await self._identified(record) for record in await in_thread(self._store.shares)]
             wanted = self._desired(records)
+            await self._executor.await_lost(records)
             actions = plan(wanted, await self._executor.observe())
             await self._drift.note(wanted, actions)
             self._drift.reached(None)

@@ -96,7 +96,8 @@ class SourceWatch:
         elif seen.verdict is Verdict.AGAIN and served is not None:
             error = SourceError(f"the source {wanted.source} was mounted anew", code="source-mounted-anew")
             self._gone(name, wanted, error, broken=True)
-        elif missing is not None:
+        elif missing is not None and not (missing.broken and served is not None):
+            # What is broken is let go of first, even if its path looks well again: it is not what is there now.
             self._back(name, missing)
 
     def _gone(self, name: str, wanted: Wanted, error: SourceError, *, broken: bool) -> None:
@@ -104,7 +105,7 @@ class SourceWatch:
         new = Missing(wanted, error, broken or (old is not None and old.broken))
         if old is not None and (old.error.message, old.broken) == (error.message, new.broken):
             return
-        self._executor.missing[name] = new
+        self._executor.gone(name, new)
         if old is None or old.error.message != error.message:
             _LOG.error("a source is gone", share=name, reason=error.message, hint=error.hint)
             self._events.add("source-missing", error.message, name, {"code": error.code})
@@ -113,7 +114,7 @@ class SourceWatch:
     def _back(self, name: str, missing: Missing) -> None:
         _LOG.info("a source is back", share=name, source=missing.wanted.source)
         self._events.add("source-back", f"{missing.wanted.source} is there again and proved to be the same", name)
-        self._executor.back(name, missing)
+        self._executor.forget(name)
         self._changed()
 
     async def _ask(self, order: Look) -> Seen | None:

@@ -11,12 +11,20 @@ from pathlib import Path
 import pytest
 
 from appliance.control.checks import EventsReply, ListEvents
-from appliance.control.messages import AcceptSource, CreateShare, GetShare, ShareReply, ShareState, ShareView
+from appliance.control.messages import (
+    AcceptSource,
+    CreateShare,
+    GetShare,
+    ShareReply,
+    ShareState,
+    ShareView,
+    UpdateShare,
+)
 from appliance.errors import SourceError
 from appliance.fuse.source import Source
 from appliance.fuse.source_id import SourceId, confirm
 from appliance.linux.handles import name_to_handle, open_by_handle
-from appliance.model import Client, Share
+from appliance.model import Client, Share, ShareChanges
 from appliance.supervisor.threads import in_thread
 from tests.support.appliance import Appliance, running
 from tests.support.children import in_child
@@ -296,7 +304,21 @@ def test_another_filesystem_is_served_when_it_is_accepted_under_another_fsid(
     right.unmount()
 
 
-def test_a_filesystem_that_shut_down_is_let_go_of_and_the_server_starts_anew_when_it_is_back(directory: Path) -> None:
+async def _changed(appliance: Appliance) -> None:
+    await appliance.desk.answer(UpdateShare(name="a", changes=ShareChanges(sync=False)))
+
+
+async def _forgotten(appliance: Appliance) -> None:
+    """As by the death of the supervisor: its successor finds the share not served."""
+    appliance.executor.forget("a")
+    await appliance.reconciler.reconcile()
+    await until(appliance, lambda state: state.status == "failed")
+
+
+@pytest.mark.parametrize("between", [_changed, _forgotten])
+def test_a_filesystem_that_shut_down_is_let_go_of_and_the_server_starts_anew_when_it_is_back(
+    between: Body, directory: Path
+) -> None:
     """XFS shuts itself down when its log cannot be written; nothing but another mount brings it back."""
     if reason := kernel_obstacle("xfs"):
         pytest.skip(reason)
@@ -308,6 +330,8 @@ def test_a_filesystem_that_shut_down_is_let_go_of_and_the_server_starts_anew_whe
         run("xfs_io", "-x", "-c", "shutdown", right.place)
         await until(appliance, lambda state: state.status == "unhealthy" and "a" not in appliance.executor.served)
         assert _WITHHELD in exports(appliance)
+        await between(appliance)
+        await appliance.reconciler.reconcile()
         assert appliance.server.restarts == 0
         right.unmount()
         right.mount()

@@ -132,11 +132,15 @@ def test_what_is_broken_is_withheld_before_its_clients_lose_what_they_hold() -> 
     assert plan(gone, replace(observed(A, B), exported=final)) == [Release("a", clients=True)]
 
 
-def test_the_server_starts_anew_when_writes_were_lost() -> None:
+def test_the_server_starts_anew_when_a_share_that_lost_writes_is_mounted_again() -> None:
     final = exported(ROOT, desired(A, B).exports)
-    actions = plan(desired(A, B), replace(observed(B), writes_lost=True))
+    lost = frozenset({A.identity.fsid})
+    actions = plan(desired(A, B), replace(observed(B), lost_writes=lost))
     assert actions == [SetThreads(0), Open(A), ApplyExports(final), SetThreads(8)]
-    assert plan(desired(A), replace(observed(A), threads=0, writes_lost=True)) == [SetThreads(8)]
+    assert plan(desired(A), replace(observed(A), threads=0, lost_writes=lost)) == [SetThreads(8)]
+    assert plan(desired(A, B), replace(observed(A), lost_writes=lost)) == [Open(B), ApplyExports(final)]
+    gone = replace(desired(B), exports=desired(A, B).exports)
+    assert plan(gone, replace(observed(B), exported=final, lost_writes=lost)) == [], "it is not back"
 
 
 @given(st.integers(min_value=0, max_value=4))
