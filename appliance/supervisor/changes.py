@@ -65,7 +65,7 @@ class Changes:
         puts = await self._admitted(change, there)
         records = await in_thread(lambda: self._store.change(puts, change.removed))
         for name in (*(put.share.name for put in puts), *change.removed):
-            self._executor.forget(name)
+            self._executor.retry(name)
         _LOG.info("shares were changed", put=[put.share.name for put in puts], removed=change.removed, by=change.by)
         await self._reconciler.attempt()
         return records
@@ -95,7 +95,7 @@ class Changes:
         # under the key that the store has then, and the plan ends a mount that has another.
         record = await in_thread(lambda: self._store.rotate_key(name))
         _LOG.info("the key of a share was changed", share=name)
-        self._executor.forget(name)
+        self._executor.retry(name)
         await self._reconciler.attempt()
         return record
 

@@ -228,6 +228,10 @@ class Executor:
         if source_id is not None:
             confirm(source_id, found.id, path)
 
+    def retry(self, name: str) -> None:
+        """Let a share be tried at once, whatever failed before. A source that is gone is so until it is looked at."""
+        self.faults.pop(name, None)
+
     def forget(self, name: str) -> None:
         """Forget what was wrong with a share, whose source is there."""
         self.missing.pop(name, None)

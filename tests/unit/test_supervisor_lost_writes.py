@@ -192,6 +192,19 @@ def test_what_is_broken_is_let_go_of_before_it_can_be_back(act: Act, monkeypatch
     act(body)
 
 
+def test_a_source_that_was_only_unmounted_is_no_reason_and_a_change_does_not_bring_it_back(act: Act) -> None:
+    async def body(appliance: Appliance) -> None:
+        await lose(appliance, broken=False)
+        withheld = appliance.server.there.text
+        await appliance.change("a", workers=3)
+        assert appliance.server.there.text == withheld
+        await come_back(appliance)
+        assert appliance.server.there.text != withheld
+        assert appliance.server.restarts == 0
+
+    act(body)
+
+
 def test_what_is_lost_while_the_server_starts_is_not_settled_by_it(act: Act) -> None:
     async def body(appliance: Appliance) -> None:
         wanted = appliance.executor.served["a"].wanted
