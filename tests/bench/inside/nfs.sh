@@ -17,7 +17,7 @@ await() {  # SECONDS COMMAND...: until the command succeeds
     done
 }
 
-# KIND DEVICE: an empty filesystem at /srv/bench-KIND, with a directory for each server.
+# KIND DEVICE: an empty filesystem at /srv/bench-KIND, with a directory for each of the peers.
 disk() {
     case $1 in
         ext4) mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$2" ;;
@@ -25,7 +25,7 @@ disk() {
     esac
     mkdir -p "/srv/bench-$1"
     mount "$2" "/srv/bench-$1"
-    mkdir "/srv/bench-$1/native" "/srv/bench-$1/ganesha" "/srv/bench-$1/holdfast"
+    mkdir "/srv/bench-$1/native" "/srv/bench-$1/ganesha"
 }
 
 network() {

@@ -32,13 +32,17 @@ class Variant:
     def share(self, kind: str) -> dict[str, object]:
         """Return it as the REST API takes it, disabled."""
         return {
-            "name": self.share_name(kind), "source": f"/srv/bench-{kind}/holdfast", "clients": [_EVERYBODY],
+            "name": self.share_name(kind), "source": self.directory(kind), "clients": [_EVERYBODY],
             "workers": self.workers, "caching": self.caching, "enabled": False,
         }  # fmt: skip
 
     def share_name(self, kind: str) -> str:
         """Return the name of its share of this kind of filesystem."""
         return f"{kind}-{self.workers}-{self.caching}"
+
+    def directory(self, kind: str) -> str:
+        """Return its source, of its own: shares may not overlap."""
+        return f"/srv/bench-{kind}/{self.share_name(kind)}{'-second' if self.other else ''}"
 
     @property
     def prefix(self) -> str:
@@ -73,6 +77,7 @@ def serving(guest: Guest, variants: Variants, files: int) -> Iterator[None]:
         if second:
             guest.run(f"begin_second HOLDFAST_PASSTHROUGH={not _PASSTHROUGH}")
         for kind, variant in shares:
+            guest.run(f"mkdir {variant.directory(kind)}")
             guest.run(f"{variant.prefix}api POST /v1/shares {shlex.quote(json.dumps(variant.share(kind)))}")
         yield
     finally:
