@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from appliance.errors import RequestError
 from appliance.model import Config, ConfigFile, fault
 
 MAX_BYTES = 4 * 1024 * 1024
+_HINT = "docs/sharing.md has an example"
 
 
 def parse(text: bytes) -> ConfigFile:
@@ -27,9 +28,9 @@ def parse(text: bytes) -> ConfigFile:
         raise RequestError("it is not UTF-8", "write it anew as UTF-8") from None
     except MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise RequestError(f"{place}{error.problem or 'it is no YAML'}", "see the example in README.md") from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise RequestError(f"it is no YAML: {str(error)[:200]}", "see the example in README.md") from None
+        raise RequestError(f"{place}{_plain(error.problem or 'it is no YAML')}", _HINT) from None
+    except Exception as error:  # noqa: BLE001 - what a tag does not fit fails in ruamel as it happens: KeyError, IndexError
+        raise RequestError(f"it is no YAML: {type(error).__name__}: {_plain(str(error)[:200])}", _HINT) from None
     try:
         return ConfigFile.model_validate_json(_json(found))
     except ValidationError as error:
@@ -60,4 +61,9 @@ def _json(value: object) -> str:
                 raise ValueError("its aliases stand for too much")
         return "".join(parts)
     except (TypeError, ValueError, RecursionError) as error:
-        raise RequestError(f"it has a value that is not plain: {error}", "see the example in README.md") from None
+        raise RequestError(f"it has a value that is not plain: {error}", _HINT) from None
+
+
+def _plain(words: str) -> str:
+    """Return words of an error as text that can be stored: YAML's escapes can name surrogates, which UTF-8 has not."""
+    return words.encode(errors="backslashreplace").decode()

@@ -59,7 +59,7 @@ class SharesFile:
                 await self._is_absent()
             else:
                 await self._apply(await in_thread(lambda: config_text.parse(_read(self._path))))
-        except (HoldfastError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a file that brings out a defect ends no share, nor its own watch
             self._refused(error)
 
     async def _apply(self, file: ConfigFile) -> None:
@@ -81,13 +81,12 @@ class SharesFile:
             _LOG.warning("the file with shares is not there; the shares it owns stay", path=self._path, shares=names)
         self._tell("absent", owns=self.status.owns, shares=names)
 
-    def _refused(self, error: HoldfastError | OSError) -> None:
+    def _refused(self, error: Exception) -> None:
         self._refused_at = time.monotonic()
-        message = error.message if isinstance(error, HoldfastError) else f"it cannot be read: {error.strerror}"
+        message, hint = _reason(error)
         if self.status.state != "refused" or self.status.reason != message:
             _LOG.error("the file with shares is refused; what was in force stays", path=self._path, reason=message)
             self._events.add("config-file-refused", message)
-            hint = error.hint if isinstance(error, HoldfastError) else "see that it is a plain file"
             self._tell("refused", owns=self.status.owns, shares=self.status.shares, reason=message, hint=hint)
 
     def _tell(self, state: str, **more: object) -> None:
@@ -113,6 +112,17 @@ def towards(file: ConfigFile, there: Mapping[str, ShareRecord]) -> Change:
         ),
         by="file",
     )
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    """Return what a file is refused for, and what mends it."""
+    match error:
+        case HoldfastError():
+            return error.message, error.hint
+        case OSError():
+            return f"it cannot be read: {error.strerror}", "see that it is a plain file"
+        case _:
+            return f"it cannot be applied: {error!a}", "this is a defect of the appliance"
 
 
 def _sentence(change: Change) -> str:

@@ -58,6 +58,10 @@ LAUGHS = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
         (b"2020-01-01", "plain"),
         (b"? [a]\n: b", "plain"),
         (b"[" * 2000, "recursion"),
+        (b"shares: []\nversion: !!bool maybe", "maybe"),
+        (b"? [[a]]\n: b", "unhashable"),
+        (b"a: !!int ''", "index"),
+        (b'a: "\\UFFFFFFFF"', "too large"),
         (b"# " + b"x" * config_text.MAX_BYTES, "bytes"),
         (LAUGHS, "too much"),
     ],
@@ -68,7 +72,27 @@ def test_what_is_no_configuration_is_refused(text: bytes, says: str) -> None:
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize("text", [b'"\\uD800": 1\n"\\uD800": 2', b'a: !!float "\\uD800"', b'"\\uD800"'])
+def test_a_reason_can_be_stored_whatever_the_file_says(text: bytes) -> None:
+    with pytest.raises(RequestError) as caught:
+        config_text.parse(text)
+    assert str(caught.value).encode()
+
+
 @given(st.binary())
 def test_whatever_is_read_nothing_else_happens(text: bytes) -> None:
     with contextlib.suppress(RequestError):
         config_text.parse(text)
+
+
+TAGS = ("bool", "int", "float", "null", "str", "binary", "timestamp", "seq", "map", "set", "omap")
+PIECES = (
+    *(f"!!{tag} " for tag in TAGS), *("a", "1", "-", ".", ":", "_", "0x", "e", "~", "2020-01-01", "T", "<<", "%"),
+    *(" ", "\n", "''", '"', "\\U", "\\x", "F", "? ", ": ", "- ", "[", "]", "{", "}", ",", "&a ", "*a ", "|", ">"),
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_whatever_yaml_is_read_nothing_else_happens(text: str) -> None:
+    with contextlib.suppress(RequestError):
+        config_text.parse(text.encode())

@@ -260,7 +260,10 @@ def test_a_file_that_owns_all_is_the_only_source_of_shares(act: Act) -> None:
     act(body)
 
 
-@pytest.mark.parametrize("bad", ["shares: [", "shares:\n- {name: a, source: relative}", "missing", "directory"])
+@pytest.mark.parametrize("bad", [
+    "shares: [", "shares:\n- {name: a, source: relative}", "shares: !!bool maybe", '"\\uD800": 1\n"\\uD800": 2',
+    "missing", "directory",
+])  # fmt: skip
 def test_a_file_that_is_refused_changes_nothing_and_says_why(act: Act, bad: str) -> None:
     async def body(managed: Managed) -> None:
         appliance = managed.appliance
@@ -284,6 +287,22 @@ def test_a_file_that_is_refused_changes_nothing_and_says_why(act: Act, bad: str)
         if bad == "directory":
             managed.path.rmdir()
         assert (await managed.write("a")).state == "applied"
+
+    act(body)
+
+
+def test_a_file_that_brings_out_a_defect_is_refused(act: Act, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def defect(*_: object) -> None:
+        raise KeyError("defect")
+
+    async def body(managed: Managed) -> None:
+        await managed.write("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(managed.appliance.changes, "make", defect)
+            status = await managed.write("a", "b")
+        assert (status.state, status.shares) == ("refused", ("a",))
+        assert "KeyError('defect')" in (status.reason or "")
+        assert (await managed.write("a", "b")).state == "applied"
 
     act(body)
 
