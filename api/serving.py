@@ -99,16 +99,23 @@ def _config(app: FastAPI, http: type[asyncio.Protocol] | str = "h11") -> uvicorn
 
 async def _renew(config: uvicorn.Config, tls: Certificate) -> None:
     """Take a certificate into use when its files have changed: connections there are keep the old one."""
-    known = tls.changed()
+    assert config.ssl is not None  # noqa: S101 - loaded with the certificate
+    known = None  # the first look loads them once more: they may have changed since they were
     while True:
-        await asyncio.sleep(_RENEWAL_SECONDS)
         try:
-            if (now := tls.changed()) == known:
-                continue
-            assert config.ssl is not None  # noqa: S101 - loaded with the certificate
-            config.ssl.load_cert_chain(tls.chain, tls.key)
+            if (now := tls.changed()) != known:
+                _take_into_use(config.ssl, tls)
+                known = now
+                _LOG.info("the certificate is in use", chain=tls.chain)
         except (OSError, ssl.SSLError) as error:
             _LOG.error("a new certificate cannot be used, the old one goes on", reason=error)
-        else:
-            known = now
-            _LOG.info("a new certificate is in use")
+        await asyncio.sleep(_RENEWAL_SECONDS)
+
+
+def _take_into_use(context: ssl.SSLContext, tls: Certificate) -> None:
+    """Load a certificate and its key, both or neither. Raises OSError and SSLError.
+
+    SSLContext.load_cert_chain replaces the certificate before it looks at the key, and leaves one without the other.
+    """
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.chain, tls.key)
+    context.load_cert_chain(tls.chain, tls.key)

@@ -10,7 +10,8 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api import healthcheck
+from api import healthcheck, serving
 from api.app import create_app
 from api.authenticator import Openness
 from api.control_client import ControlClient
@@ -248,16 +249,20 @@ def test_the_kernel_says_who_connects(tmp_path: Path) -> None:
         assert credentials(theirs) == Peer(os.getpid(), os.getuid(), os.getgid())
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    directory = tmp_path_factory.mktemp("tls")
-    made = Certificate(directory / "chain.pem", directory / "key.pem")
+def made(directory: Path) -> Certificate:
+    """Have a certificate made, another one each time."""
+    new = Certificate(directory / "chain.pem", directory / "key.pem")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", made.key, "-out", made.chain],
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", new.key, "-out", new.chain],
         check=True, capture_output=True,
     )  # fmt: skip
-    return made
+    return new
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return made(tmp_path_factory.mktemp("tls"))
 
 
 def test_with_a_certificate_tcp_is_tls_and_the_unix_socket_is_not(
@@ -284,3 +289,63 @@ def test_a_certificate_that_is_none_is_refused(supervisor: Supervisor, tmp_path:
         bad = Certificate(tmp_path / name, tmp_path / name)
         with pytest.raises(SettingsError, match="certificate"):
             asyncio.run(serve(app, [], None, bad))
+
+
+def shown(port: int) -> bytes | None:
+    """Return the certificate that the server shows in a handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), 30) as plain, context.wrap_socket(plain) as secure:
+        return secure.getpeercert(binary_form=True)
+
+
+def der(certificate: Certificate) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(certificate.chain.read_text())
+
+
+def become(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_certificate_is_renewed_with_its_key_or_not_at_all(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "_RENEWAL_SECONDS", 0.02)
+    for name in ("in use", "new"):
+        (tmp_path / name).mkdir()
+    in_use, new = made(tmp_path / "in use"), made(tmp_path / "new")
+    first = der(in_use)
+    app = create_app(ControlClient(supervisor.path, timeout=10), TOKEN)
+    with served(app, None, in_use) as port:
+        become(lambda: shown(port) == first)
+        in_use.chain.write_bytes(new.chain.read_bytes())
+        for step in (lambda: None, lambda: in_use.key.write_text("no key"), in_use.key.unlink):
+            step()
+            caplog.clear()
+            become(lambda: caplog.text.count("the old one goes on") > 1)
+            assert shown(port) == first
+        in_use.key.write_bytes(new.key.read_bytes())
+        become(lambda: shown(port) == der(new))
+
+
+def test_a_certificate_that_cannot_be_looked_at_for_a_moment_is_renewed_later(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_RENEWAL_SECONDS", 0.02)
+    look, looks = Certificate.changed, iter([OSError("stale")])
+
+    def changed(self: Certificate) -> tuple[int, int]:
+        if failure := next(looks, None):
+            raise failure
+        return look(self)
+
+    monkeypatch.setattr(Certificate, "changed", changed)
+    certificate = made(tmp_path)
+    app = create_app(ControlClient(supervisor.path, timeout=10), TOKEN)
+    with served(app, None, certificate) as port:
+        become(lambda: shown(port) == der(certificate))
+        made(tmp_path)
+        become(lambda: shown(port) == der(certificate))
