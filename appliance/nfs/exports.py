@@ -169,20 +169,22 @@ def _wire(client: Client) -> Iterable[str]:
 
 
 def _union(exports: Iterable[Export]) -> list[Client]:
-    """Everybody who may mount a share may pass the root, in every way that will do for one of the shares."""
-    clients: dict[str, Client] = {}
-    for client in (client for export in exports for client in export.clients):
-        known = clients.get(client.address)
-        clients[client.address] = client if known is None else _either(known, client)
-    return [clients[address] for address in sorted(clients)]
+    """Return who may pass the root: everybody who may mount a share, in every way that will do for any of them.
+
+    Of the entries that fit a caller only one counts, by exports(5) a host's before its network's before a pattern's,
+    and these may come from different shares. So none may be stricter than another.
+    """
+    clients = [client for export in exports for client in export.clients]
+    loosest = _loosest(clients) if clients else {}
+    entries = {client.address: client for client in clients}
+    return [entries[address].model_copy(update=loosest) for address in sorted(entries)]
 
 
-def _either(one: Client, other: Client) -> Client:
-    flavours = {*one.security, *other.security}
-    return one.model_copy(
-        update={
-            "secure_ports": one.secure_ports and other.secure_ports,
-            "security": tuple(flavour for flavour in _FLAVOURS if flavour in flavours),
-            "transport": min(one.transport, other.transport, key=list(_TRANSPORTS).index),
-        }
-    )
+def _loosest(clients: Sequence[Client]) -> dict[str, object]:
+    """Return what is asked of the wire where each of these clients is to be let in."""
+    flavours = {flavour for client in clients for flavour in client.security}
+    return {
+        "secure_ports": all(client.secure_ports for client in clients),
+        "security": tuple(flavour for flavour in _FLAVOURS if flavour in flavours),
+        "transport": min((client.transport for client in clients), key=list(_TRANSPORTS).index),
+    }
