@@ -83,7 +83,7 @@ def _check(order: CheckOrder, stack: ExitStack) -> Answer:
     view = _view(access, stack)
     seen: View | NfsView = view
     if order.nfs is not None:
-        seen = stack.enter_context(over_nfs.connected(view, access.name, access.fsid, order.nfs))
+        seen = stack.enter_context(over_nfs.connected(view, access.fsid, order.nfs))
     share = Share(str(access.fsid), key_id(access.key), frozenset(map(key_id, access.revoked)))
     dice = random.Random()  # noqa: S311 - which files are sampled is no secret
     samples = list(order.samples)

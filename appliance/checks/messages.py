@@ -37,6 +37,14 @@ class ShareAccess(_Message):
     revoked: tuple[bytes, ...] = ()
 
 
+class OverNfs(_Message):
+    """How a checker reaches a share as a client does: the server's port, the path there, the address to call from."""
+
+    port: int
+    path: str
+    caller: str
+
+
 class CheckOrder(_Message):
     """Check these samples, then bring their number to `capacity`."""
 
@@ -45,8 +53,8 @@ class CheckOrder(_Message):
     samples: tuple[Sample, ...]
     capacity: int
     evict: bool = False
-    nfs: int | None = None
-    """The port of the NFS server to check through, if it is to be."""
+    nfs: OverNfs | None = None
+    """The way through the NFS server, if the check is to go there."""
 
 
 class DecodeOrder(_Message):

@@ -36,6 +36,7 @@ _ERRNO = {
 }  # fmt: skip
 _TRIES = 50
 _TRY_SECONDS = 0.2
+_RESERVED = range(1023, 664, -1)  # ports that only root may call from, but for the lower ones, where services are
 _NAMES_AT_ONCE = 8  # LOOKUPs of one compound
 
 
@@ -166,9 +167,9 @@ def _status(reader: Reader) -> None:
 
 
 @contextmanager
-def connected(host: str, port: int, timeout: float) -> Iterator[Session]:
-    """Give a session with a server, from a port that only root has. Raises OSError."""
-    with _reserved(host, port, timeout) as connection:
+def connected(host: str, port: int, timeout: float, caller: str) -> Iterator[Session]:
+    """Give a session with a server, from the address `caller` and a port that only root has. Raises OSError."""
+    with _reserved(host, port, timeout, caller) as connection:
         session = Session(connection)
         try:
             yield session
@@ -176,11 +177,11 @@ def connected(host: str, port: int, timeout: float) -> Iterator[Session]:
             session.end()
 
 
-def _reserved(host: str, port: int, timeout: float) -> socket.socket:
-    for own in range(1023, 664, -1):
+def _reserved(host: str, port: int, timeout: float, caller: str) -> socket.socket:
+    for own in _RESERVED:
         with suppress(PermissionError):
             try:
-                return socket.create_connection((host, port), timeout, source_address=(host, own))
+                return socket.create_connection((host, port), timeout, source_address=(caller, own))
             except OSError as error:
                 if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
                     raise

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from appliance.checks import fileid, forms, nfs4
 from appliance.checks.evidence import Answer, Evidence, Name, Opened, Refused
+from appliance.checks.messages import OverNfs
 from appliance.checks.samples import Sample
 from appliance.checks.view import View, errno_name
 from appliance.errors import MountError
@@ -85,11 +86,11 @@ class NfsView:
 
 
 @contextmanager
-def connected(view: View, share: str, fsid: UUID, port: int) -> Iterator[NfsView]:
+def connected(view: View, fsid: UUID, way: OverNfs) -> Iterator[NfsView]:
     """Give a view of a share through the NFS server on this machine. Raises MountError if it does not let us in."""
     try:
-        with nfs4.connected(_ADDRESS, port, _SECONDS) as session:
-            root = session.look_up([share.encode()])
+        with nfs4.connected(_ADDRESS, way.port, _SECONDS, way.caller) as session:
+            root = session.look_up(way.path.strip("/").encode().split(b"/"))
             yield NfsView(view, session, root, fsid)
     except OSError as error:
         raise MountError(f"the share cannot be reached over NFS: {error.strerror or error}") from error

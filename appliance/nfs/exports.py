@@ -42,18 +42,25 @@ class Export:
     sync: bool = True
     withheld: bool = False
     """Clients wait: their requests are left unanswered, as those for a share that is not mounted."""
+    own: tuple[Client, ...] = ()
+    """As whom the appliance itself reads the share, while it does. The root is no more open to others for it."""
+
+    @property
+    def everybody(self) -> tuple[Client, ...]:
+        """Who may mount it, the appliance itself included."""
+        return (*self.clients, *self.own)
 
 
 def render(root: Path, exports: Sequence[Export]) -> str:
     """Return the exports(5) file for the shares below the pseudo-root `root`; what has no client is not in it."""
     lines = [_line(root, (_root_client(client) for client in _union(exports)))]
-    lines += [_line(export.path, (_client(client, export) for client in export.clients)) for export in exports]
+    lines += [_line(export.path, (_client(client, export) for client in export.everybody)) for export in exports]
     return _HEADER + "".join(lines)
 
 
 def expected(root: Path, exports: Sequence[Export]) -> frozenset[tuple[str, str]]:
     """Return the pairs that `parse_etab` finds when `render` of the same arguments is in force."""
-    return pairs_of(root, _union(exports)).union(*(pairs_of(export.path, export.clients) for export in exports))
+    return pairs_of(root, _union(exports)).union(*(pairs_of(export.path, export.everybody) for export in exports))
 
 
 def pairs_of(path: Path, clients: Iterable[Client]) -> frozenset[tuple[str, str]]:
@@ -168,7 +175,7 @@ def _wire(client: Client) -> Iterable[str]:
         yield protection
 
 
-def _union(exports: Iterable[Export]) -> list[Client]:
+def _union(exports: Sequence[Export]) -> list[Client]:
     """Return who may pass the root: everybody who may mount a share, in every way that will do for any of them.
 
     Of the entries that fit a caller only one counts, by exports(5) a host's before its network's before a pattern's,
@@ -177,7 +184,8 @@ def _union(exports: Iterable[Export]) -> list[Client]:
     clients = [client for export in exports for client in export.clients]
     loosest = _loosest(clients) if clients else {}
     entries = {client.address: client for client in clients}
-    return [entries[address].model_copy(update=loosest) for address in sorted(entries)]
+    own = {client.address: client for export in exports for client in export.own}
+    return [*(entries[address].model_copy(update=loosest) for address in sorted(entries)), *own.values()]
 
 
 def _loosest(clients: Sequence[Client]) -> dict[str, object]:

@@ -32,7 +32,7 @@ from appliance.supervisor.check_outcomes import CheckOutcomes
 from appliance.supervisor.checker import CheckError
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.known_samples import samples_of
-from appliance.supervisor.share_access import access
+from appliance.supervisor.share_access import access, over_nfs
 from appliance.supervisor.threads import in_thread
 
 _LOG = facts(__name__)
@@ -181,13 +181,14 @@ class HandleChecks:
         async with self._modes.prepared(share, wanted):
             record = await in_thread(lambda: self._store.share(share))
             reached = access(self._settings, self._executor, share)
+            way = over_nfs(self._settings, self._executor, share) if wanted.mode == "nfs" else None
             revoked = await in_thread(lambda: self._store.revoked_keys(record.identity.fsid))
             order = CheckOrder(
                 share=reached.model_copy(update={"revoked": revoked}),
                 samples=tuple(await in_thread(lambda: samples_of(self._store, self._results, share, reached.fsid))),
                 capacity=self._settings.check_samples,
                 evict=wanted.mode == "evict",
-                nfs=self._settings.nfs_port if wanted.mode == "nfs" else None,
+                nfs=way,
             )
             async for answer in checker.ask(order, self._settings.check_patience):
                 match answer:

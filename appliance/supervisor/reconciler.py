@@ -11,7 +11,6 @@ from dataclasses import replace
 from appliance.errors import HoldfastError, MountError, StateError
 from appliance.fuse.caching import Caching
 from appliance.logs import facts
-from appliance.model import Client
 from appliance.nfs.exports import Export
 from appliance.settings import Settings
 from appliance.state.records import ShareRecord
@@ -21,10 +20,10 @@ from appliance.supervisor.drift import Drift
 from appliance.supervisor.executor import Executor
 from appliance.supervisor.nfs_side import NfsSide
 from appliance.supervisor.plan import Desired, Wanted, plan
+from appliance.supervisor.share_access import OURSELVES
 from appliance.supervisor.threads import in_thread
 
 _LOG = facts(__name__)
-_OURSELVES = Client(host="127.0.0.1", access="ro", squash="none")
 NFS = ""
 """The name under which the executor keeps the NFS server's own faults."""
 
@@ -207,20 +206,13 @@ def desired(
             Export(
                 settings.mountpoint(record.share.export_path),
                 record.identity.fsid,
-                _clients(record, locally=record.share.name in read_locally),
+                record.share.clients,
                 sync=record.share.sync,
                 withheld=record.share.name in withheld,
+                own=(OURSELVES,) if record.share.name in read_locally else (),
             )
             for record in enabled
             if record.share.name not in unexported
         ),
         threads=threads(settings, sum(record.share.workers or settings.workers for record in enabled)),
     )
-
-
-def _clients(record: ShareRecord, *, locally: bool) -> tuple[Client, ...]:
-    """Return a share's clients, and ourselves as one of them. In a container nobody else has this address."""
-    clients = record.share.clients
-    if not locally:
-        return clients
-    return (*(client for client in clients if client.address != _OURSELVES.address), _OURSELVES)

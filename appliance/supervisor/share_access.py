@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from appliance.checks.messages import ShareAccess
+from appliance.checks.messages import OverNfs, ShareAccess
 from appliance.errors import RequestError
 from appliance.fuse.codecs.choice import Kind
+from appliance.model import Client
 from appliance.settings import Settings
 from appliance.supervisor.executor import Executor
+
+OURSELVES = Client(host="127.0.0.77", access="ro", squash="none")
+"""As whom the appliance itself reads a share over NFS. Nobody else calls from there: with the host's network 127.0.0.1
+is a client like others, and has an entry of its own."""
 
 
 def access(settings: Settings, executor: Executor, name: str) -> ShareAccess:
@@ -28,3 +33,9 @@ def access(settings: Settings, executor: Executor, name: str) -> ShareAccess:
         key=identity.key,
         fsid=identity.fsid,
     )
+
+
+def over_nfs(settings: Settings, executor: Executor, name: str) -> OverNfs:
+    """Return how a checker reaches a share, which is served and exported to OURSELVES, as a client does."""
+    path = executor.served[name].wanted.path
+    return OverNfs(port=settings.nfs_port, path=path, caller=OURSELVES.address)

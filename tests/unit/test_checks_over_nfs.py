@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 import stat
+import threading
 from typing import cast
 from uuid import UUID
 
+import pytest
+
 from appliance.checks import fileid, nfs4
 from appliance.checks.evidence import Answer, Name, Opened
-from appliance.checks.over_nfs import NfsView
+from appliance.checks.messages import OverNfs
+from appliance.checks.over_nfs import NfsView, connected
 from appliance.checks.samples import Sample
 from appliance.checks.view import View
 from appliance.fuse.codecs.ino32 import Ino32Codec
 from appliance.linux.handles import NativeHandle
 from appliance.linux.statx import Found
+from tests.unit import test_checks_nfs4 as played
 
 FSID = UUID("31a3deb0-5d5c-4a5c-9d0a-6ff1f2a3b4c5")
 CODEC = Ino32Codec()
@@ -72,3 +78,25 @@ def test_what_a_client_has_not_written_yet_is_no_other_file() -> None:
     served = Opened(NATIVE, FOUND)
     assert agree(FOUND._replace(size=6, mtime=FOUND.mtime + 1), served)
     assert not agree(FOUND._replace(type=stat.S_IFDIR), served)
+
+
+@pytest.mark.parametrize(("path", "root"), [("/share", b"fh-share"), ("/share/d/f", b"fh-f")])
+def test_the_share_is_found_at_its_path_and_asked_for_from_an_address_of_our_own(
+    path: str, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nfs4, "_RESERVED", (0,))  # any port that is free: the others are root's
+    callers: list[str] = []
+
+    def serve() -> None:
+        connection, caller = listener.accept()
+        callers.append(caller[0])
+        played.Server(connection).run()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        way = OverNfs(port=listener.getsockname()[1], path=path, caller="127.0.0.77")
+        with connected(cast(View, None), FSID, way) as seen:
+            assert (seen.root, seen.fsid) == (root, FSID)
+        thread.join(20)
+    assert callers == ["127.0.0.77"]

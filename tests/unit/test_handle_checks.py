@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from appliance.checks.messages import Checked, CheckOrder, OverNfs
 from appliance.control.checks import CancelCheck, GetCheck, StartCheck
 from appliance.model.handles import CheckWanted
 from appliance.state.check_store import CheckStore
@@ -53,5 +54,34 @@ def test_a_check_that_is_ended_before_its_first_step_is_over(
             second = (await checks.start(order)).check
             assert second.id != first.id
             await end(checks, second.id)
+
+    asyncio.run(body())
+
+
+def test_a_check_over_nfs_looks_where_clients_find_the_share_and_takes_nothing_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        async with running(tmp_path, monkeypatch) as appliance:
+            clients = ({"host": "127.0.0.1", "access": "rw"},)
+            await appliance.create("a", nfs_path="/media/films", clients=clients)
+            before = appliance.server.there
+            asked: list[tuple[OverNfs | None, frozenset[tuple[str, str]]]] = []
+
+            async def ask(order: CheckOrder, _: float) -> AsyncIterator[Checked]:
+                asked.append((order.nfs, appliance.server.there.pairs - before.pairs))
+                assert "127.0.0.1(rw," in appliance.server.there.text
+                yield Checked(counts={}, found=(), samples=(), seconds=0.0)
+
+            monkeypatch.setattr("appliance.supervisor.checker.ask", ask)
+            checks = made(appliance)
+            begun = (await checks.start(StartCheck(name="a", wanted=CheckWanted(mode="nfs")))).check
+            async with asyncio.timeout(30):
+                while (await checks.get(GetCheck(name="a", id=begun.id))).report.state == "running":
+                    await asyncio.sleep(0.01)
+            paths = (appliance.settings.exports_dir, appliance.settings.mountpoint("/media/films"))
+            way = OverNfs(port=appliance.settings.nfs_port, path="/media/films", caller="127.0.0.77")
+            assert asked == [(way, frozenset((str(path), "127.0.0.77") for path in paths))]
+            assert appliance.server.there == before
 
     asyncio.run(body())

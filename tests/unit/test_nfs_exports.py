@@ -202,6 +202,17 @@ def test_an_entry_that_counts_before_another_share_s_does_not_close_the_root(str
     assert {"secure", "sec=krb5", "xprtsec=mtls"} <= lines["/exports/b"][narrow.address]
 
 
+def test_what_the_appliance_reads_itself_opens_the_root_to_nobody_else() -> None:
+    careful, ourselves = Client(host="a", security=("krb5p",), transport="mtls"), Client(host="127.0.0.77")
+    exports = [Export(ROOT / "a", FSID, (careful,), own=(ourselves,)), Export(ROOT / "b", FSID, (), own=(ourselves,))]
+    lines = dict(parse(render(ROOT, exports)))
+    assert {"sec=krb5p", "xprtsec=mtls"} <= lines["/exports"]["a"]
+    assert all({"sec=sys", "ro", "secure"} <= found["127.0.0.77"] for found in lines.values())
+    assert list(lines) == ["/exports", "/exports/a", "/exports/b"]
+    ours = {(path, "127.0.0.77") for path in lines}
+    assert expected(ROOT, exports) == ours | {(path, "host name 1") for path in ("/exports", "/exports/a")}
+
+
 def test_netgroups_and_patterns_are_kept_by_exportfs_as_they_are() -> None:
     clients = Client(netgroup="farm"), Client(wildcard="*.lab.example.org"), Client(host="b.example.org")
     assert pairs_of(ROOT / "a", clients) == {

@@ -237,9 +237,10 @@ def test_a_share_that_is_checked_over_nfs_is_exported_to_ourselves_as_well() -> 
     identity = Identity(Fsid(UUID(int=1)), CodecChoice(Kind.INO32), bytes(32))
     records = [ShareRecord(share, identity, 0.0, 0.0)]
     (export,) = reconciler.desired(Settings(), records, read_locally={"a"}).exports
-    assert [(client.address, client.access) for client in export.clients] == [("other", "ro"), ("127.0.0.1", "ro")]
+    assert export.clients == share.clients, "a local client goes on as it was"
+    assert [(client.address, client.access) for client in export.own] == [("127.0.0.77", "ro")]
     (export,) = reconciler.desired(Settings(), records).exports
-    assert export.clients == share.clients
+    assert (export.clients, export.own) == (share.clients, ())
 
 
 def test_a_share_with_another_path_is_mounted_there_and_exported_last() -> None:
