@@ -179,10 +179,11 @@ def connected(host: str, port: int, timeout: float, caller: str) -> Iterator[Ses
 
 def _reserved(host: str, port: int, timeout: float, caller: str) -> socket.socket:
     for own in _RESERVED:
-        with suppress(PermissionError):
-            try:
-                return socket.create_connection((host, port), timeout, source_address=(caller, own))
-            except OSError as error:
-                if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
-                    raise
+        try:
+            return socket.create_connection((host, port), timeout, source_address=(caller, own))
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                raise OSError(error.errno, "a call from a port below 1024 takes NET_BIND_SERVICE") from error
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                raise
     raise OSError(errno.EADDRINUSE, "no port below 1024 is free")

@@ -8,12 +8,15 @@ import stat
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from appliance.checks.nfs4 import NfsError, Session
+from appliance.checks.nfs4 import NfsError, Session, connected
 from appliance.checks.xdr import Reader, opaque, uint, uint64
+from appliance.linux.process import effective_capabilities, keep_capabilities
 
 SESSION = b"sessionsessionse"
 TREE = {b"": b"root", b"share": b"fh-share", b"share/d": b"fh-d", b"share/d/f": b"fh-f"}
@@ -161,3 +164,18 @@ def test_a_reply_that_makes_no_sense_is_an_error_of_the_server(garbage: bytes) -
         server.garbage = garbage
         with pytest.raises(OSError, match=r"shorter|refused"):
             session.attributes(b"fh-f")
+
+
+def test_a_call_that_lacks_the_capability_for_its_port_names_it() -> None:
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 1024:
+        pytest.skip("everybody may use ports below 1024 here")
+
+    def call(port: int) -> str:
+        if effective_capabilities():
+            keep_capabilities(frozenset())  # of this thread alone
+        with pytest.raises(PermissionError) as caught, connected("127.0.0.1", port, 20, "127.0.0.77"):
+            pass
+        return caught.value.strerror or ""
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        assert "NET_BIND_SERVICE" in thread.submit(call, listener.getsockname()[1]).result()
