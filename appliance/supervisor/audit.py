@@ -37,7 +37,7 @@ def event_of(request: Request, by: str) -> NewEvent | None:
             return NewEvent("client-expired", f"the session of NFSv4 client {number} was ended", by=by)
         case ApplyConfig(config=config, dry_run=False):
             return NewEvent("config-applied", f"REST's shares were made these: {len(config.shares)}", by=by)
-        case UpdateServer(changes=changes):
+        case UpdateServer(changes=changes, dry_run=False):
             fields = ", ".join(sorted(changes.model_fields_set))
             return NewEvent("server-changed", f"the NFS server's settings were changed: {fields or 'nothing'}", by=by)
         case _:

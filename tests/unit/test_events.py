@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import TypeAdapter
 
 from api.app import create_app
 from api.control_client import ControlClient
 from appliance.control.access import Authenticate, MakeToken
 from appliance.control.checks import EventsReply, WaitEvents
-from appliance.control.messages import CreateShare, ListShares, RotateKey, UpdateShare
-from appliance.model import Share, ShareChanges
+from appliance.control.config import ApplyConfig
+from appliance.control.messages import CreateShare, DeleteShare, ListShares, Request, RotateKey, UpdateShare
+from appliance.control.server_settings import UpdateServer
+from appliance.model import Config, Share, ShareChanges
+from appliance.model.server import ServerChanges
 from appliance.state.database import Database
 from appliance.state.events import Event, EventFilter, Events, NewEvent
 from appliance.state.store import Store
@@ -82,6 +86,28 @@ def test_what_changes_something_is_recorded_with_who_asked_and_no_secret() -> No
     assert PREFIX not in repr(token)
     assert event_of(ListShares(), "x") is None
     assert event_of(Authenticate(digest="0" * 64), "x") is None
+
+
+REHEARSED = (
+    CreateShare(share=Share(name="a", source="/srv/a"), dry_run=True),
+    UpdateShare(name="a", changes=ShareChanges(), dry_run=True),
+    DeleteShare(name="a", dry_run=True),
+    ApplyConfig(config=Config(shares=()), dry_run=True),
+    UpdateServer(changes=ServerChanges(threads=4), dry_run=True),
+)
+
+
+@pytest.mark.parametrize("rehearsal", REHEARSED, ids=lambda request: request.op)
+def test_a_rehearsal_is_not_recorded_as_a_change(rehearsal: Request) -> None:
+    assert event_of(rehearsal, "x") is None
+    assert event_of(rehearsal.model_copy(update={"dry_run": False}), "x") is not None
+
+
+def test_every_request_that_can_be_rehearsed_is_among_those() -> None:
+    schemas = TypeAdapter[Request](Request).json_schema()["$defs"]
+    assert {name for name, schema in schemas.items() if "dry_run" in schema.get("properties", {})} == {
+        type(request).__name__ for request in REHEARSED
+    }
 
 
 def event(number: int, kind: str = "share-added") -> Event:
