@@ -1,4 +1,4 @@
-"""The supervisor is killed under a client's load: mounts, workers and exports go on, and its successor takes over."""
+"""The supervisor or the API is killed under a client's load: all else goes on, and a successor takes over."""
 
 import re
 
@@ -49,11 +49,26 @@ def test_the_supervisor_may_die(client: Client) -> None:
 
 
 def test_the_api_may_die(client: Client) -> None:
-    client.run(
+    """Nothing but HTTP is affected."""
+    said = client.run(
         """
-        docker exec $(container) pkill -9 -f 'python -m api'
+        . $FILES/deaths.sh
+        served() { test "$(pids -x holdfast-worker | wc -w)" -ge 2; }
+        await 300 served; await_ready
+        others=$(pids -x holdfast-worker) before=$(life)
+        # A process that another has just forked bears its name for a moment.
+        for name in holdfast holdfast-pool rpc.mountd nfsdcld; do others+=$(pids --oldest -x $name); done
+        hold; storm storm-api
+        replaced -f 'python -m api --fd'; echo 'another API'
         await_ready
-        echo on > /mnt/share/on; test "$(cat /srv/source/on)" = on; rm /mnt/share/on
+        run_on $others
+        test "$(life)" = "$before"
+        echo "the same as before: $others"
+        finish storm-api; hold_no_more
         """,
         timeout=1100,
     )
+    assert "another API" in said, said
+    assert len(re.findall(r"\d+", re.findall(r"^the same as before: (.*)$", said, re.MULTILINE)[0])) >= 6, said
+    assert re.search(r"^[1-9]\d* operations$", said, re.MULTILINE), said
+    assert re.search(r"^[1-9]\d* lines$", said, re.MULTILINE), said

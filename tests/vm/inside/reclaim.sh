@@ -8,23 +8,37 @@ states() {
         unshare --mount sh -c 'mount -t nfsd nfsd /proc/fs/nfsd && cat /proc/fs/nfsd/clients/*/states'
 }
 
-# `held KIND`: how many states of that kind there are for the file that is only read (deleg) or locked (lock).
-held() { states | grep --count "type: $1"; }
+# FILE...: how nfsd's states end what they tell of the inode, its number as a signed one. The name that they have beside
+# it is no use: whoever reclaims a file names it by its handle.
+inodes() {
+    local number
+    for number in $(stat --format %i "$@"); do echo ":$((number))\""; done
+}
 
+# KIND INODES: how many states of that kind (open, lock, deleg) clients have on these.
+held() { states | grep "type: $1," | grep --count --fixed-strings "$2" || true; }
+
+# A server gives a delegation or not: lock.py opens one file after the other until one was given.
 take() {
-    rm -f /run/lock.stop; echo read > /mnt/share/locked.read; : > /mnt/share/locked
+    local number
+    rm -f /run/lock.*; : > /mnt/share/locked
+    for number in 1 2 3 4 5 6 7 8; do echo "read $number" > /mnt/share/locked.read$number; done
+    locked_inode=$(inodes /mnt/share/locked) read_inodes=$(inodes /mnt/share/locked.read*)
     second_client
     python3 "$FILES/lock.py" hold /mnt/share/locked > /run/lock.out 2>&1 < /dev/null & holder=$!
+    delegated() { test "$(held deleg "$read_inodes")" -ge 1; }
+    await 120 delegated || { cat /run/lock.out; return 1; }
+    touch /run/lock.enough
     await 60 grep --quiet locked /run/lock.out
-    delegated=$(held deleg) || true
+    delegations=$(held deleg "$read_inodes")
     still_held
 }
 
+# tests/vm/holding.py judges what it prints.
 still_held() {
     test "$(python3 "$FILES/lock.py" try /mnt/second/locked)" = refused
-    echo "held: $(held open) open, $(held lock) locked, $(held deleg) delegated of $delegated"
-    # A server may give one or not; what it has given has to be there.
-    test "$delegated" -eq 0 || test "$(held deleg)" -ge 1
+    echo "held: $(held open "$locked_inode") open, $(held lock "$locked_inode") locked," \
+        "$(held deleg "$read_inodes") of $delegations delegated"
 }
 
 let_go() {
@@ -32,5 +46,5 @@ let_go() {
     test "$(cat /srv/source/locked)" = 'still mine'
     test "$(python3 "$FILES/lock.py" try /mnt/second/locked)" = free
     no_second_client
-    rm /mnt/share/locked /mnt/share/locked.read
+    rm /mnt/share/locked /mnt/share/locked.read*
 }
