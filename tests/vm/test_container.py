@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.vm.conftest import Client
+from tests.vm.holding import check_held
 
 pytestmark = [
     pytest.mark.vm,
@@ -13,8 +14,15 @@ pytestmark = [
 ]
 
 _ROUND_SECONDS = 600
-_BEGIN = "hold; storm storm-container"
-_END = "finish storm-container; hold_no_more"
+_BEGIN = """
+. $FILES/reclaim.sh
+trap no_second_client EXIT
+hold; storm storm-container; take
+"""
+_END = """
+still_held; let_go
+finish storm-container; hold_no_more
+"""
 
 
 def _pauses(said: str) -> str:
@@ -27,19 +35,13 @@ def test_a_restart_is_seen_as_a_pause(client: Client, record_property: Callable[
     said = client.run(
         f"""
         {_BEGIN}
-        . $FILES/reclaim.sh
-        trap no_second_client EXIT
-        take
-        docker restart $(container)
-        await_ready
-        still_held
-        let_go
+        docker restart $(container); await_ready
         {_END}
         """,
         timeout=1500,
     )
     record_property("restart", f"docker restart: {_pauses(said)}")
-    assert said.count("held: ") == 2, said
+    check_held(said, looks=2)
     assert re.search(r"[1-9]\d* lines", said)
     assert re.search(r"[1-9]\d* operations", said)
 
@@ -69,16 +71,16 @@ def test_kills_are_seen_as_pauses(client: Client, rounds: int, record_property: 
 
 def test_a_newer_image_is_seen_as_a_pause(client: Client, record_property: Callable[[str, object], None]) -> None:
     said = client.run(
-        f"""
+        """
         printf 'FROM holdfast:latest\nLABEL newer=yes\n' | docker build --quiet --tag holdfast:newer -
-        old=$(docker image inspect --format '{{{{.Id}}}}' holdfast:latest)
-        back() {{ docker tag "$old" holdfast:latest; }}
+        old=$(docker image inspect --format '{{.Id}}' holdfast:latest)
+        back() { docker tag "$old" holdfast:latest; }
         trap back EXIT
-        {_BEGIN}
+        hold; storm storm-container
         docker tag holdfast:newer holdfast:latest
         compose up --detach --no-build; await_ready
-        docker inspect --format '{{{{.Config.Labels.newer}}}}' $(container)
-        {_END}
+        docker inspect --format '{{.Config.Labels.newer}}' $(container)
+        finish storm-container; hold_no_more
         """,
         timeout=1100,
     )
@@ -109,9 +111,10 @@ def test_the_kernel_s_own_killer_is_survived(client: Client, record_property: Ca
         await 300 restarted; await_ready
         {_END}
         """,
-        timeout=1100,
+        timeout=1500,
     )
     assert said.count("the kernel killed") == 4
+    check_held(said, looks=2)
     record_property("oom", f"worker, pool, supervisor and process 1 killed for want of memory: {_pauses(said)}")
     assert re.search(r"[1-9]\d* operations", said)
 
