@@ -20,6 +20,7 @@ from appliance.settings import Settings
 
 _LOG = facts(__name__)
 _ANSWER_SECONDS = 5.0
+_MORE_STARTS = 20
 _UNRESOLVED = "exportfs: Failed to resolve "
 
 
@@ -67,13 +68,38 @@ class NfsServer:
 
     async def set_threads(self, threads: int) -> None:
         """Start the server, change its number of threads, or stop it with 0. Raises CommandError."""
-        if threads:
-            # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.
-            argv = ["unshare", "--mount", "--", *daemons.nfsd(self.settings, threads)]
-            await run(argv, timeout=self.settings.command_timeout)
+        knfsd = self._mounted()
+        if not threads:
+            await knfsd.stop()  # `rpc.nfsd 0` mounts nothing, and so finds nothing to stop
+        elif await knfsd.threads():
+            await self._run_nfsd(threads)
         else:
-            await self._mounted().stop()  # `rpc.nfsd 0` mounts nothing, and so finds nothing to stop
+            await self._start(threads)
         _LOG.info("the NFS server has threads", threads=threads)
+
+    async def _start(self, threads: int) -> None:
+        """Start the server, with nfsdcld.
+
+        The kernel makes nfsdcld's pipe when it starts, and waits a second for nfsdcld to open it
+        (nfsd4_cld_tracking_init()). A busy machine may take longer, and then the kernel goes on without for as long as
+        it runs. Its clients could reclaim nothing; so it is started anew at once, while they have nothing.
+        """
+        await self._run_nfsd(threads)
+        for _ in range(_MORE_STARTS):
+            if self.tracks_clients():
+                return
+            _LOG.warning("nfsdcld came too late for the NFS server, which is started anew")
+            await self._mounted().stop()
+            await self._run_nfsd(threads)
+
+    async def _run_nfsd(self, threads: int) -> None:
+        # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.
+        argv = ["unshare", "--mount", "--", *daemons.nfsd(self.settings, threads)]
+        await run(argv, timeout=self.settings.command_timeout)
+
+    def tracks_clients(self) -> bool:
+        """Whether the kernel has a pipe to nfsdcld, which it removes if it goes on without."""
+        return (daemons.PIPEFS / "nfsd" / "cld").exists()
 
     def exported(self) -> Exported:
         """Return what is exported. Reads two small files of ours."""

@@ -103,3 +103,42 @@ def test_what_failed_is_not_taken_for_in_force(
         asyncio.run(server.export(wanted(settings, OFFICE.model_copy(update={"access": "rw"})), ()))
     # The file says what was wanted already, and the table may not tell `ro` from `rw`: it has to be done again.
     assert server.exported().text == ""
+
+
+class Kernel:
+    """The kernel's server, and rpc.nfsd, which start without nfsdcld the first so many times."""
+
+    def __init__(self, pipefs: Path, late: int) -> None:
+        self.pipe = pipefs / "nfsd" / "cld"
+        self.pipe.parent.mkdir(parents=True)
+        self.late = late
+        self.running = self.starts = 0
+
+    async def threads(self) -> int:
+        return self.running
+
+    async def stop(self) -> None:
+        self.running = 0
+        self.pipe.unlink(missing_ok=True)
+
+    async def run(self, argv: list[str], timeout: float) -> None:  # noqa: ARG002 - as the real one is called
+        if not self.running:
+            self.starts += 1
+            if self.starts > self.late:
+                self.pipe.touch()
+        self.running = int(argv[-1])
+
+
+@pytest.mark.parametrize(("late", "starts"), [(0, 1), (2, 3), (1000, 21)])
+def test_a_server_that_nfsdcld_was_too_late_for_is_started_anew(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: int, starts: int
+) -> None:
+    kernel, server = Kernel(tmp_path / "pipefs", late), NfsServer(settings)
+    monkeypatch.setattr("appliance.nfs.daemons.PIPEFS", tmp_path / "pipefs")
+    monkeypatch.setattr("appliance.nfs.server.run", kernel.run)
+    monkeypatch.setattr(server, "_knfsd", kernel)
+    asyncio.run(server.set_threads(8))
+    assert (kernel.running, kernel.starts) == (8, starts)
+    assert server.tracks_clients() == (late < starts)
+    asyncio.run(server.set_threads(4))  # another number is no start
+    assert (kernel.running, kernel.starts) == (4, starts)

@@ -15,7 +15,7 @@ from pathlib import Path
 def _work(top: Path, stop: Path) -> int:
     top.mkdir()
     rounds = 0
-    while not stop.exists():
+    while not (rounds and stop.exists()):  # once at least
         data = b"%d of %s\n" % (rounds, bytes(top)) * 50
         with open(top / "new", "xb") as file:
             file.write(data)
