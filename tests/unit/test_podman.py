@@ -65,3 +65,10 @@ def test_the_unit_has_the_image_s_health_check() -> None:
         name: unit[name] for name in options.values()}
     command = found[2].replace('"${HOLDFAST_RUN_DIR:-/run/holdfast}/api.sock"', "/run/holdfast/api.sock")
     assert unit["HealthCmd"] == unit["HealthStartupCmd"] == [command]
+
+
+def test_docker_s_image_is_given_the_name_that_the_unit_has() -> None:
+    (image,) = _container()["Image"]
+    assert image == "localhost/holdfast:latest"  # as `podman build --tag holdfast` names it
+    # A name without a registry is Docker's own registry's when an archive is loaded.
+    assert f"podman tag docker.io/library/holdfast:latest {image}\n" in (CHECKOUT / "docs/deployment.md").read_text()
