@@ -1,4 +1,4 @@
-"""`python -m appliance.backup make|restore DIRECTORY`: the state volume, copied while it is in use, and put back.
+"""`python -m appliance.backup make|restore DIRECTORY`: the state volume, copied while in use, and put back.
 
 Databases are copied by SQLite itself (its backup API), so that a copy is of one moment whatever is written meanwhile,
 and each copy is checked. The copy of the precious rows goes first and the tables of handles last: the database is never
@@ -29,7 +29,8 @@ _INCOMING = ".restoring"
 _DATA = "state"
 _SQLITE = b"SQLite format 3\0"
 _SIDES = ("-wal", "-shm", "-journal")
-_LATE = "tables"
+_TABLES = "tables"
+_NFS = "nfs"
 _CHUNK = 1 << 20
 
 
@@ -74,7 +75,9 @@ def restore(state: Path, backup: Path) -> list[Entry]:
     """Put a backup in the place of the state directory's contents, which go to `.before-restore` in it.
 
     Tables of handles that are there stay: rows are only ever added to them, so they know all that the backup knows, and
-    the handles given out since. Nothing is changed if the backup is not sound. The appliance must not run. Raises
+    the handles given out since. So do, as a whole, the NFS daemons' lists of which clients may reclaim what they held,
+    or are to be notified: older ones would refuse that to who has come since, and allow it to who has lost it to others
+    since (RFC 8881, 8.4.3). Nothing is changed if the backup is not sound. The appliance must not run. Raises
     StateError.
     """
     entries = verify(backup)
@@ -84,27 +87,38 @@ def restore(state: Path, backup: Path) -> list[Entry]:
             shutil.rmtree(replaced, ignore_errors=True)
         shutil.rmtree(incoming, ignore_errors=True)
         incoming.mkdir(mode=0o700)
-        tables = state / _LATE
-        tables.mkdir(mode=0o700, exist_ok=True)
         for entry in entries:
-            if tables in (state / entry.path).parents:
-                if not (state / entry.path).exists():
-                    _put(backup / _DATA / entry.path, state / entry.path, entry)
-                continue
-            _put(backup / _DATA / entry.path, incoming / entry.path, entry)
+            if not _stays(state, Path(entry.path)):
+                _put(backup / _DATA / entry.path, incoming / entry.path, entry)
         replaced.mkdir(mode=0o700, exist_ok=True)
-        for old in [each for each in state.iterdir() if each.name not in (_INCOMING, REPLACED, _LATE)]:
+        for old in [each for each in state.iterdir() if each.name not in (_INCOMING, REPLACED, _TABLES, _NFS)]:
             if (replaced / old.name).exists():
                 _remove(old)  # the restore before this one has put it there
             else:
                 old.rename(replaced / old.name)
-        for new in list(incoming.iterdir()):
-            new.rename(state / new.name)
-        incoming.rmdir()
+        _move(incoming, state)
         _sync(state)
     except OSError as error:
         raise StateError(f"the state cannot be restored: {error}", "mend that and restore once more") from error
     return entries
+
+
+def _stays(state: Path, path: Path) -> bool:
+    """Whether what the state directory has is left as it is, whatever this file of a backup is."""
+    top = path.parts[0]
+    return (top == _TABLES and (state / path).exists()) or (top == _NFS and (state / _NFS).exists())
+
+
+def _move(incoming: Path, state: Path) -> None:
+    """Put what has been copied, and not until then, in its place: a table that is there by half would stay."""
+    (state / _TABLES).mkdir(mode=0o700, exist_ok=True)
+    if (incoming / _TABLES).exists():
+        for table in list((incoming / _TABLES).iterdir()):
+            table.rename(state / _TABLES / table.name)
+        (incoming / _TABLES).rmdir()
+    for new in list(incoming.iterdir()):
+        new.rename(state / new.name)
+    incoming.rmdir()
 
 
 def _remove(path: Path) -> None:
@@ -117,7 +131,7 @@ def _remove(path: Path) -> None:
 def _files(state: Path) -> Iterator[Path]:
     """Go through what belongs to the state: the tables last, and neither SQLite's side files nor what was replaced."""
     paths = [Path(directory) / name for directory, _, names in os.walk(state) for name in names]
-    for path in sorted(paths, key=lambda each: (each.relative_to(state).parts[0] == _LATE, each)):
+    for path in sorted(paths, key=lambda each: (each.relative_to(state).parts[0] == _TABLES, each)):
         hidden = path.relative_to(state).parts[0] in (_INCOMING, REPLACED)
         if not hidden and not path.name.endswith(_SIDES) and path.is_file() and not path.is_symlink():
             yield path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -102,6 +103,47 @@ def test_a_restore_keeps_what_was_there_and_the_younger_tables(state: Path, tmp_
     assert not (state / "later").exists()
     assert _rows(state / backup.REPLACED / "holdfast.db") == 11
     assert REPLACED_IS_LEFT_OUT not in {entry.path for entry in backup.make(state, tmp_path / "again")}
+
+
+def test_who_may_reclaim_is_known_as_of_now_and_not_of_the_day_of_the_backup(state: Path, tmp_path: Path) -> None:
+    _database(state / "nfs/nfsdcld/main.sqlite", 1)
+    (state / "nfs/statd/sm/gone-since").touch()
+    backup.make(state, tmp_path / "backup")
+    (state / "nfs/statd/sm/gone-since").rename(state / "nfs/statd/sm/came-since")
+    connection = sqlite3.connect(state / "nfs/nfsdcld/main.sqlite")
+    with connection:
+        connection.execute("INSERT INTO pairs VALUES (99, 99)")
+    connection.close()
+    backup.restore(state, tmp_path / "backup")
+    assert _rows(state / "nfs/nfsdcld/main.sqlite") == 2
+    assert os.listdir(state / "nfs/statd/sm") == ["came-since"]
+    new_host = tmp_path / "new-host"
+    new_host.mkdir()
+    backup.restore(new_host, tmp_path / "backup")
+    assert _rows(new_host / "nfs/nfsdcld/main.sqlite") == 1
+    assert os.listdir(new_host / "nfs/statd/sm") == ["gone-since"]
+
+
+def test_a_table_that_could_not_be_copied_to_its_end_is_not_taken_for_one(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.make(state, tmp_path / "backup")
+    (state / "tables/share.db").unlink()
+
+    copy = shutil.copyfile
+
+    def full(source: Path, target: Path) -> None:
+        copy(source, target)
+        if target.name == "share.db":
+            os.truncate(target, 100)
+            raise OSError(errno.ENOSPC, "no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(StateError, match="once more"):
+            backup.restore(state, tmp_path / "backup")
+    backup.restore(state, tmp_path / "backup")
+    assert _rows(state / "tables/share.db") == 20
 
 
 @pytest.mark.parametrize("renames", range(6))
