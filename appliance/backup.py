@@ -1,4 +1,4 @@
-"""`python -m appliance.backup make|restore DIRECTORY`: the state volume, copied while in use, and put back.
+"""`python -m appliance.backup make|verify|restore DIRECTORY`: the state volume, copied while in use, and put back.
 
 Databases are copied by SQLite itself (its backup API), so that a copy is of one moment whatever is written meanwhile,
 and each copy is checked. The copy of the precious rows goes first and the tables of handles last: the database is never
@@ -211,12 +211,18 @@ def _sync(path: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m appliance.backup", description=__doc__)
-    parser.add_argument("command", choices=("make", "restore"))
+    parser.add_argument("command", choices=("make", "verify", "restore"))
     parser.add_argument("directory", type=Path, help="where the copy is, or is made")
     given = parser.parse_args(argv)
     try:
         state = settings.load().state_dir
-        entries = make(state, given.directory) if given.command == "make" else restore(state, given.directory)
+        match given.command:
+            case "make":
+                entries = make(state, given.directory)
+            case "verify":
+                entries = verify(given.directory)
+            case _:
+                entries = restore(state, given.directory)
     except HoldfastError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

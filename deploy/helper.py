@@ -1,4 +1,4 @@
-"""A container beside the appliance's, of the same image and with the same state volume, for one command.
+"""A container beside the appliance's, of the same image and, if need be, with the same state volume, for one command.
 
 It has no network, no device and none of the appliance's rights but those over the files of the state. What it works on
 lies in its own filesystem and goes with it.
@@ -17,7 +17,8 @@ from docker.models.containers import Container
 from deploy.errors import DeployError
 
 STATE = "/var/lib/holdfast"
-STAGE = "/backup"
+INBOX = "/mnt"  # no volume: what is unpacked there meets nothing of the state
+STAGE = f"{INBOX}/backup"
 _RUN_SECONDS = 900  # else the SDK's own patience with the engine would be that with the command
 # Files of rpc.statd belong to a user of its own; the rest is to give files back to their owners.
 _CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
@@ -30,12 +31,12 @@ class HelperError(DeployError):
 
 
 @contextmanager
-def helper(client: DockerClient, image: str, volume: str, *command: str) -> Iterator[Container]:
-    """Give such a container, created and not started; it is removed after the block."""
+def helper(client: DockerClient, image: str, volume: str | None, *command: str) -> Iterator[Container]:
+    """Give such a container, created and not started; it is removed after the block. No volume: it has no state."""
     created = client.containers.create(
         image,
         ["python", "-m", *command],
-        volumes={volume: {"bind": STATE, "mode": "rw"}},
+        volumes={} if volume is None else {volume: {"bind": STATE, "mode": "rw"}},
         network_mode="none",
         cap_drop=["ALL"],
         cap_add=_CAPABILITIES,
@@ -46,7 +47,7 @@ def helper(client: DockerClient, image: str, volume: str, *command: str) -> Iter
     try:
         yield created
     finally:
-        created.remove(force=True)
+        created.remove(force=True, v=volume is None)  # with the nameless volume that the image asks for then
 
 
 def run(container: Container) -> str:
@@ -65,10 +66,10 @@ def fetch(container: Container, path: str, file: BinaryIO) -> int:
     return sum(file.write(chunk) for chunk in chunks)
 
 
-def send(container: Container, path: str, archive: Path) -> None:
-    """Unpack a tar archive into a directory of the container."""
+def send(container: Container, archive: Path) -> None:
+    """Unpack a tar archive into the container's inbox."""
     with archive.open("rb") as file:
-        container.put_archive(path, cast("bytes", file))  # a file is streamed; the stubs know of bytes only
+        container.put_archive(INBOX, cast("bytes", file))  # a file is streamed; the stubs know of bytes only
 
 
 def state_volume(container: Container) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import tarfile
+from pathlib import Path, PurePosixPath
 
 from docker import DockerClient
 from docker.models.containers import Container
@@ -44,15 +45,18 @@ def write(client: DockerClient, container: Container, target: Path) -> int:
 
 
 def restore(source: Path) -> int:
-    """Put a backup in the place of the state, with the appliance stopped meanwhile. Raises DeployError."""
-    if not source.is_file():
-        raise DeployError(f"{source} is not a file", "name one that `backup` has written")
+    """Put a backup in the place of the state, with the appliance stopped meanwhile.
+
+    The appliance runs on untouched if it is not a sound backup. Raises DeployError.
+    """
+    _look_at(source)
     with sdk.engine() as client:
         container = sdk.get(client)
         ran = container.status == "running"
         volume, image = helper.state_volume(container), helper.image_of(container)
+        _verify(client, image, source)
         with helper.helper(client, image, volume, "appliance.backup", "restore", helper.STAGE) as restorer:
-            helper.send(restorer, "/", source)
+            helper.send(restorer, source)
             with step("Stopping the appliance"):
                 container.stop(timeout=_STOP_SECONDS)
             try:
@@ -63,3 +67,34 @@ def restore(source: Path) -> int:
                     start_and_wait(container, PATIENT_SECONDS)
     say("The state is that of the backup. What it was before is on the state volume, in .before-restore.")
     return 0
+
+
+def _look_at(source: Path) -> None:
+    """Raise DeployError if an archive has anything but files and directories below the one that is a backup.
+
+    The engine unpacks it as root where the state volume is mounted, and follows links that the archive itself has made.
+    """
+    hint = "name one that `backup` has written"
+    if not source.is_file():
+        raise DeployError(f"{source} is not a file", hint)
+    try:
+        with tarfile.open(source, "r:") as tar:
+            strange = next((member.name for member in tar if not _harmless(member)), None)
+    except (OSError, tarfile.TarError) as error:
+        raise DeployError(f"{source} cannot be read as a backup: {error}", hint) from error
+    if strange is not None:
+        raise DeployError(f"{source} is no backup of Holdfast: {strange!r} is in it", hint)
+
+
+def _harmless(member: tarfile.TarInfo) -> bool:
+    parts = PurePosixPath(member.name).parts
+    inside = parts[:1] == (PurePosixPath(helper.STAGE).name,) and ".." not in parts
+    return inside and (member.isfile() or member.isdir())
+
+
+def _verify(client: DockerClient, image: str, source: Path) -> None:
+    """Have every file of a backup looked at where no state can be touched. Raises DeployError."""
+    with step("Verifying the backup"), \
+            helper.helper(client, image, None, "appliance.backup", "verify", helper.STAGE) as verifier:
+        helper.send(verifier, source)
+        helper.run(verifier)

@@ -210,5 +210,7 @@ def test_the_command_line(state: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOLDFAST_STATE_DIR", str(state))
     assert backup.main(["make", str(tmp_path / "backup")]) == 0
     assert capsys.readouterr().out == "5 files\n"
+    assert backup.main(["verify", str(tmp_path / "backup")]) == 0
+    assert capsys.readouterr().out == "5 files\n"
     assert backup.main(["restore", str(tmp_path / "none")]) == 73
     assert "no backup of Holdfast" in capsys.readouterr().err

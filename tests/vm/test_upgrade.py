@@ -48,11 +48,36 @@ def test_upgrades_are_pauses_and_what_cannot_start_is_rolled_back(
         mkdir -p /srv/later
         api POST /v1/shares '{"name": "later", "source": "/srv/later", "clients": [{"network": "192.0.2.0/24"}]}' \
             > /dev/null
+        shares() {
+            local share
+            for share in share later; do
+                echo "$1, $share: $(curl --silent --output /dev/null --write-out '%{http_code}' \
+                    --header "Authorization: Bearer $HOLDFAST_TOKEN" $HOLDFAST_URL/v1/shares/$share)"
+            done
+        }
+
+        rm -rf /root/other; mkdir -p /root/other/var/lib
+        docker cp $(container):/var/lib/holdfast /root/other/var/lib/holdfast
+        echo other > /root/other/var/lib/holdfast/api-token
+        tar -C /root/other -cf /root/other.tar var/lib/holdfast
+        tar -C /root/other -xf /root/state.tar; echo damaged >> /root/other/backup/state/api-token
+        tar -C /root/other -cf /root/damaged.tar backup
+        began=$(docker inspect --format '{{.State.StartedAt}}' $(container))
+        volumes=$(docker volume ls --quiet)
+        deploy restore /root/other.tar
+        deploy restore /root/damaged.tar
+        test "$began" = "$(docker inspect --format '{{.State.StartedAt}}' $(container))"
+        test "$volumes" = "$(docker volume ls --quiet)"
+        test "$HOLDFAST_TOKEN" = "$(docker exec $(container) cat /var/lib/holdfast/api-token)"
+        shares refused
+
         deploy restore /root/state.tar; await_ready
-        for share in share later; do
-            echo "$share: $(curl --silent --output /dev/null --write-out '%{http_code}' \
-                --header "Authorization: Bearer $HOLDFAST_TOKEN" $HOLDFAST_URL/v1/shares/$share)"
-        done
+        shares restored
+
+        compose down --volumes; compose create --no-build
+        deploy restore /root/state.tar
+        compose up --detach --no-build; await_ready
+        shares new-host
 
         finish storm-upgrade
         hold_no_more
@@ -69,9 +94,11 @@ def test_upgrades_are_pauses_and_what_cannot_start_is_rolled_back(
     assert rolled, said
     assert "backup ended with 0" in said
     assert "its mode is 600" in said
-    assert "restore ended with 0" in said
-    assert "share: 200" in said
-    assert "later: 404" in said
+    assert re.findall(r"^restore ended with (\d+)$", said, re.MULTILINE) == ["69", "69", "0", "0"], said
+    assert "other.tar is no backup of Holdfast: 'var/lib/holdfast" in said
+    assert "api-token is not what was written" in said
+    assert {"refused, share: 200", "refused, later: 200", "restored, share: 200", "restored, later: 404",
+            "new-host, share: 200", "new-host, later: 404"} <= set(said.splitlines()), said
     assert re.search(r"^[1-9]\d* operations$", said, re.MULTILINE), said
     assert re.search(r"^\d+ lines$", said, re.MULTILINE), said
     record_property("upgrade", f"{gap[1]} from the order to stop until ready, {rolled[1]} until rolled back")
