@@ -57,7 +57,7 @@ def test_names_paths_and_files_as_long_as_they_may_be(client: Client) -> None:
         """,
         timeout=500,
     )
-    assert said.split() == ["name", "255", "depth", "2046", "size", str((5 << 40) + 5)]
+    assert said.split() == ["name", "255", "path", "4095", "size", str((5 << 40) + 5)]
 
 
 @pytest.mark.rounds(1)

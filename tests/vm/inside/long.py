@@ -1,4 +1,4 @@
-"""The longest names, the deepest path and a file beyond 4 TiB, through a mount and beside it.
+"""The longest names, the longest path and a file beyond 4 TiB, through a mount and beside it.
 
 Usage: long.py DIRECTORY BEHIND, where the directory that is made is found on the mount and in the source. Prints what
 each was seen to be.
@@ -10,7 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-_PATH_MAX = 4096  # with the NUL at its end; of one path, not of how deep a tree may be
+_PATH_MAX = 4096  # with the NUL at its end
+_DIRECTORY, _DEPTH = "d" * 200, 20
 _FAR = 5 << 40
 
 
@@ -25,19 +26,17 @@ def main() -> None:
     print("name", len(os.fsencode(name)))
     (here / name).unlink()
 
-    depth = 0
-    top = os.open(here, os.O_RDONLY | os.O_DIRECTORY)
-    os.fchdir(top)
-    while depth < _PATH_MAX // 2 - 2:
-        os.mkdir("d")
-        os.chdir("d")
-        depth += 1
-    Path("f").write_text("deep")
-    os.fchdir(top)
-    assert Path("d/" * depth + "f").read_text() == "deep"
-    os.chdir(behind)
-    assert Path("d/" * depth + "f").read_text() == "deep"
-    print("depth", depth)
+    os.chdir(here)
+    for _ in range(_DEPTH):
+        os.mkdir(_DIRECTORY)
+        os.chdir(_DIRECTORY)
+    directories = f"{_DIRECTORY}/" * _DEPTH
+    path = directories + "f" * (_PATH_MAX - 1 - len(directories))
+    Path(path.removeprefix(directories)).write_text("deep")
+    for top in (here, behind):
+        os.chdir(top)
+        assert Path(path).read_text() == "deep"
+    print("path", len(path))
 
     with open(here / "sparse", "wb") as file:
         os.pwrite(file.fileno(), b"there", _FAR)
