@@ -1,6 +1,5 @@
 """Intents: whether a request that comes a second time is told from one that merely looks like it."""
 
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -13,13 +12,6 @@ from appliance.fuse.scoreboard import MAX_RECOVERED, Scoreboard
 names = st.binary(min_size=1, max_size=255)
 numbers = st.integers(min_value=0, max_value=2**64 - 1)
 MKDIR = Intent(Change.MKDIR, NodeId(7), b"d")
-
-
-@pytest.fixture
-def board() -> Iterator[Scoreboard]:
-    made = Scoreboard.create()
-    yield made
-    made.close()
 
 
 def leave_behind(board: Scoreboard, intent: Intent) -> None:

@@ -18,13 +18,6 @@ NODE, OTHER = NodeId(7), NodeId(8)
 
 
 @pytest.fixture
-def board() -> Iterator[Scoreboard]:
-    made = Scoreboard.create()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def descriptor(tmp_path: Path) -> Iterator[int]:
     opened = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     yield opened

@@ -7,7 +7,7 @@ import mmap
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -47,13 +47,6 @@ class Kernel:
     def ids(self) -> set[int]:
         """The ids there are."""
         return {number for number in range(_IDS) if self._memory[number]}
-
-
-@pytest.fixture
-def board() -> Iterator[Scoreboard]:
-    made = Scoreboard.create()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,13 +17,6 @@ from tests.unit.test_fuse_protocol import RECORDED
 
 # Where these are in a FUSE_INIT: the protocol's minor version, the upper half of the flags.
 _MINOR, _FLAGS_2 = 44, 56
-
-
-@pytest.fixture
-def board() -> Iterator[Scoreboard]:
-    made = Scoreboard.create()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -57,13 +57,6 @@ def connection() -> Iterator[tuple[int, Kernel]]:
         yield theirs.fileno(), Kernel(ours)
 
 
-@pytest.fixture
-def board() -> Iterator[Scoreboard]:
-    made = Scoreboard.create()
-    yield made
-    made.close()
-
-
 def dead_at(board: Scoreboard, operation: str, node: int = _DIRECTORY, intent: Intent | None = None) -> Slot:
     """The slot of a worker that died at a request."""
     slot = board.slot(3)
