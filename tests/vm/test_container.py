@@ -62,6 +62,7 @@ def test_kills_are_seen_as_pauses(client: Client, rounds: int, record_property: 
         """,
         timeout=rounds * _ROUND_SECONDS,
     )
+    check_held(said, looks=2)
     kills = re.findall(r"^round .* dead after \d+ ms$", said, re.MULTILINE)
     assert len(kills) == rounds, said
     assert re.search(r"^[1-9]\d* rounds of 48 programs$", said, re.MULTILINE), said
