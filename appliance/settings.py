@@ -258,7 +258,7 @@ class Settings(BaseSettings):
 
     @property
     def nfs_state_dir(self) -> Path:
-        """What nfs-utils keeps in /var/lib/nfs elsewhere: nfsdcld's database, etab, rpc.statd's list."""
+        """What nfs-utils keeps in /var/lib/nfs elsewhere: nfsdcld's database, the scope, etab, rpc.statd's list."""
         return self.state_dir / "nfs"
 
     @property

@@ -5,8 +5,9 @@ as on a kernel that does not have it: a C library that is newer than this list t
 would be an error to it. For the same reason it goes by families, and not by what was seen in one release of libc.
 
 Left out of what Docker's own profile opens to a container with these capabilities: bpf, perf_event_open, quotactl,
-ptrace and its like, other processes' memory, new namespaces but those of mounts, System V IPC, message queues, setting
-clocks, host names and scheduling classes, io_uring, keyrings, chroot, sockets of other families, and 32-bit programs.
+ptrace and its like, other processes' memory, new namespaces but those of mounts and of the host's name, System V IPC,
+message queues, setting clocks and scheduling classes, io_uring, keyrings, chroot, sockets of other families, and
+32-bit programs.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ SOCKETS = (
     "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen", "recvfrom",
     "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown", "socketpair",
 )
-# What the appliance is made of: mounts, handles, and being told of local changes.
+# What the appliance is made of: mounts, handles, being told of local changes, and the NFS server's scope.
 APPLIANCE = (
     "fanotify_init", "fanotify_mark", "fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount",
-    "name_to_handle_at", "open_by_handle_at", "open_tree", "umount2",
+    "name_to_handle_at", "open_by_handle_at", "open_tree", "sethostname", "umount2",
 )
 ALLOWED = tuple(sorted((*FILES, *MEMORY, *PROCESSES, *SIGNALS_AND_TIME, *WAITING, *SOCKETS, *APPLIANCE)))
 
@@ -68,6 +69,7 @@ MODULES = ("finit_module", "init_module")
 
 FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16}
 _CLONE_NEWNS = 0x00020000
+_CLONE_NEWUTS = 0x04000000
 # All of CLONE_NEW*, time and control groups as well.
 _NAMESPACES = 0x7E020080
 _ENOSYS = 38
@@ -86,8 +88,9 @@ def profile() -> dict[str, Any]:
             # Threads and processes, but no namespaces; clone3(2) has its flags in memory, where no filter looks, so it
             # is not allowed, and the C library uses clone(2).
             _allow(("clone",), _argument(0, "SCMP_CMP_MASKED_EQ", _NAMESPACES, 0)),
-            # The NFS side's mount namespace, and no namespace of users.
+            # The NFS side's mounts and the host's name that its server goes by, and no namespace of users.
             _allow(("unshare",), _argument(0, "SCMP_CMP_EQ", _CLONE_NEWNS)),
+            _allow(("unshare",), _argument(0, "SCMP_CMP_EQ", _CLONE_NEWUTS)),
             *(_allow(("socket",), _argument(0, "SCMP_CMP_EQ", number)) for number in FAMILIES.values()),
             {**_allow(MODULES), "includes": {"caps": ["CAP_SYS_MODULE"]}},
         ],

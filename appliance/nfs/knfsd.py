@@ -26,16 +26,18 @@ class Files(Protocol):
         """Return the texts of all files of these names below a directory, by their paths below it."""
         ...
 
-    async def write(self, name: str, text: str) -> None:
-        """Write a file at once."""
+    async def write(self, name: str, text: str, within: Sequence[str] = ()) -> None:
+        """Write a file at once, `within` what this command makes for the one that it is put before."""
         ...
 
 
 class Knfsd:
     """The kernel's NFS server of this network namespace."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, within_scope: Sequence[str]) -> None:
+        """`within_scope` stands before a command that changes the number of threads (appliance.nfs.scope)."""
         self._files = files
+        self._within_scope = within_scope
 
     async def threads(self) -> int:
         """Return how many threads serve; 0 means that the server is down."""
@@ -43,7 +45,8 @@ class Knfsd:
 
     async def stop(self) -> None:
         """End all threads. Requests that are being carried out are finished, and clients keep what they may reclaim."""
-        await self._files.write("threads", "0\n")
+        # The server is renamed with that, and goes on answering until its threads have ended.
+        await self._files.write("threads", "0\n", self._within_scope)
 
     async def states(self) -> str:
         """Return what all NFSv4 clients hold."""

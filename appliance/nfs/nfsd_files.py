@@ -54,9 +54,9 @@ class NfsdFiles:
                 texts.setdefault(path.removeprefix(f"{root}/"), []).append(text)
         return {path: "\n".join(lines) + "\n" for path, lines in texts.items()}
 
-    async def write(self, name: str, text: str) -> None:
-        """Write a file in one write(2); raises CommandError."""
-        await run(["tee", "--", str(self._root / name)], stdin=text, timeout=self._timeout)
+    async def write(self, name: str, text: str, within: Sequence[str] = ()) -> None:
+        """Write a file in one write(2), by a command behind `within`; raises CommandError."""
+        await run([*within, "tee", "--", str(self._root / name)], stdin=text, timeout=self._timeout)
 
 
 def holds_open(pid: int, suffix: str, proc: Path = Path("/proc")) -> bool:

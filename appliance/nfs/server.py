@@ -10,7 +10,7 @@ from appliance.errors import CommandError
 from appliance.linux import files
 from appliance.logs import facts
 from appliance.model.numbers import ServerNumbers
-from appliance.nfs import counters, daemons, null_call, protectors, unanswered
+from appliance.nfs import counters, daemons, null_call, protectors, scope, unanswered
 from appliance.nfs.clients import Info, State, parse_rmtab
 from appliance.nfs.commands import complete, failure, run
 from appliance.nfs.exports import parse_etab, resolved
@@ -39,13 +39,14 @@ class NfsServer:
         self.settings = settings
         """Those that the server is started with."""
         self._knfsd: Knfsd | None = None
+        self._scope = ""
 
     def use(self, nfsd: Path) -> None:
         """Speak to the kernel through the nfsd filesystem that is found at this path."""
-        self._knfsd = Knfsd(NfsdFiles(nfsd, self.settings.command_timeout))
+        self._knfsd = Knfsd(NfsdFiles(nfsd, self.settings.command_timeout), scope.within(self._scope))
 
     def prepare(self) -> None:
-        """Write nfs.conf and make the directories that the daemons expect. Raises OSError."""
+        """Write nfs.conf, make the directories that the daemons expect, and find the scope. Raises OSError."""
         state = self.settings.nfs_state_dir
         for directory in (
             state,
@@ -58,6 +59,7 @@ class NfsServer:
         (state / "nfsdcld").chmod(0o700)  # names of clients, which are nobody else's business
         for name in ("etab", "rmtab"):  # nfs-utils complains where it finds none
             (state / name).touch()
+        self._scope = scope.kept(state / "scope")
         _write(self.settings.nfs_conf_file, daemons.conf(self.settings))
         _write(protectors.idmapd_conf_file(self.settings), protectors.idmapd_conf(self.settings))
         _write(protectors.tlshd_conf_file(self.settings), protectors.tlshd_conf(self.settings))
@@ -95,7 +97,7 @@ class NfsServer:
     async def _run_nfsd(self, threads: int) -> None:
         # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.
         argv = ["unshare", "--mount", "--", *daemons.nfsd(self.settings, threads)]
-        await run(argv, timeout=self.settings.command_timeout)
+        await run([*scope.within(self._scope), *argv], timeout=self.settings.command_timeout)
 
     def tracks_clients(self) -> bool:
         """Whether the kernel has a pipe to nfsdcld, which it removes if it goes on without."""

@@ -82,7 +82,7 @@ def test_clients_are_read_from_files_by_their_numbers(tmp_path: Path) -> None:
         (tmp_path / "clients" / str(number) / "info").write_text(INFO)
         (tmp_path / "clients" / str(number) / "ctl").write_text("not to be read")
     (tmp_path / "clients" / "12" / "states").write_bytes(STATES.replace("share/f", "b\xff\ny").encode("latin-1"))
-    knfsd = Knfsd(NfsdFiles(tmp_path, 10))
+    knfsd = Knfsd(NfsdFiles(tmp_path, 10), ())
     clients = asyncio.run(knfsd.clients())
     assert list(clients) == [3, 12]
     assert clients[3] == (parse_info(INFO), [])
@@ -95,9 +95,9 @@ def test_clients_are_read_from_files_by_their_numbers(tmp_path: Path) -> None:
 
 def test_a_server_without_clients_has_none(tmp_path: Path) -> None:
     (tmp_path / "clients").mkdir()
-    assert asyncio.run(Knfsd(NfsdFiles(tmp_path, 10)).clients()) == {}
+    assert asyncio.run(Knfsd(NfsdFiles(tmp_path, 10), ()).clients()) == {}
     with pytest.raises(CommandError):
-        asyncio.run(Knfsd(NfsdFiles(tmp_path / "none", 10)).clients())
+        asyncio.run(Knfsd(NfsdFiles(tmp_path / "none", 10), ()).clients())
 
 
 def test_rmtab_is_read() -> None:

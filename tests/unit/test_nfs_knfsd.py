@@ -29,24 +29,26 @@ class DirectoryFiles:
         """Return the texts of all files of these names below a directory, by their paths below it."""
         return await NfsdFiles(self._root, 10).read_tree(directory, names)
 
-    async def write(self, name: str, text: str) -> None:
-        """Write a file at once."""
+    async def write(self, name: str, text: str, within: Sequence[str] = ()) -> None:
+        """Write a file at once, and what it is written within to a file beside it."""
         (self._root / name).write_text(text)
+        (self._root / f"{name}.within").write_text(" ".join(within))
 
 
 def test_threads(tmp_path: Path) -> None:
     (tmp_path / "threads").write_text("8\n")
-    assert asyncio.run(Knfsd(DirectoryFiles(tmp_path)).threads()) == 8
+    assert asyncio.run(Knfsd(DirectoryFiles(tmp_path), ("within", "scope")).threads()) == 8
 
 
 def test_a_server_is_stopped(tmp_path: Path) -> None:
-    asyncio.run(Knfsd(DirectoryFiles(tmp_path)).stop())
+    asyncio.run(Knfsd(DirectoryFiles(tmp_path), ("within", "scope")).stop())
     assert (tmp_path / "threads").read_text() == "0\n"
+    assert (tmp_path / "threads.within").read_text() == "within scope"
 
 
 def test_a_filesystem_is_released_by_its_quoted_path(tmp_path: Path) -> None:
     control = tmp_path / "unlock_filesystem"
-    asyncio.run(Knfsd(DirectoryFiles(tmp_path)).release_filesystem(Path("/exports/a b")))
+    asyncio.run(Knfsd(DirectoryFiles(tmp_path), ("within", "scope")).release_filesystem(Path("/exports/a b")))
     assert control.read_text() == "/exports/a\\040b\n"  # the kernel refuses a write without a newline
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason=
 
 _UNIT = (CHECKOUT / "deploy/systemd/holdfast.service").read_text()
 # Which of these programs this machine has is not what is asked.
-_INSTALLED_HERE = re.sub(r"(?<=[=+])/(usr/sbin/modprobe|opt/holdfast/bin/python)\b", "/usr/bin/env", _UNIT)
+_INSTALLED_HERE = re.sub(r"(?<=[=+])/(usr/sbin/modprobe|usr/bin/unshare)\b", "/usr/bin/env", _UNIT)
 
 
 def _verify(directory: Path, text: str) -> subprocess.CompletedProcess[str]:

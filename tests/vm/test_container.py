@@ -72,20 +72,21 @@ def test_kills_are_seen_as_pauses(client: Client, rounds: int, record_property: 
 
 def test_a_newer_image_is_seen_as_a_pause(client: Client, record_property: Callable[[str, object], None]) -> None:
     said = client.run(
-        """
-        printf 'FROM holdfast:latest\nLABEL newer=yes\n' | docker build --quiet --tag holdfast:newer -
-        old=$(docker image inspect --format '{{.Id}}' holdfast:latest)
-        back() { docker tag "$old" holdfast:latest; }
+        f"""
+        printf 'FROM holdfast:latest\\nLABEL newer=yes\\n' | docker build --quiet --tag holdfast:newer -
+        old=$(docker image inspect --format '{{{{.Id}}}}' holdfast:latest)
+        {_BEGIN}
+        back() {{ docker tag "$old" holdfast:latest; no_second_client; }}
         trap back EXIT
-        hold; storm storm-container
         docker tag holdfast:newer holdfast:latest
         compose up --detach --no-build; await_ready
-        docker inspect --format '{{.Config.Labels.newer}}' $(container)
-        finish storm-container; hold_no_more
+        docker inspect --format '{{{{.Config.Labels.newer}}}}' $(container)
+        {_END}
         """,
         timeout=1100,
     )
     assert "\nyes\n" in said
+    check_held(said, looks=2)
     record_property("image", f"a newer image: {_pauses(said)}")
     assert re.search(r"[1-9]\d* lines", said)
     assert re.search(r"[1-9]\d* operations", said)

@@ -23,6 +23,8 @@ ids() { number holdfast_passthrough_files 'share="share"'; }
 passthrough() { api GET /v1/shares/share | grep --quiet '"data_path":{"passthrough":true,"reason":""'; }
 # A client gives delegated files back when its inodes leave its cache.
 nothing_open() { echo 3 > /proc/sys/vm/drop_caches; test "$(opened) $(ids)" = '0 0'; }
+. $FILES/reclaim.sh
+await_nothing_open() { await 300 nothing_open || { echo "$(opened) files, $(ids) ids"; states; return 1; }; }
 """
 
 
@@ -30,7 +32,7 @@ def test_what_a_client_reads_and_writes_no_worker_hears_of(client: Client) -> No
     said = client.run(
         f"""{_NUMBERS}
         passthrough
-        await 300 nothing_open
+        await_nothing_open
         before="$(asked read) $(asked write)"
         head --bytes 20M /dev/urandom > /root/data
         dd if=/root/data of=/mnt/share/data bs=1M conv=fsync status=none
@@ -56,7 +58,7 @@ for path in ("/root/data", "/mnt/share/data"):
         exec 7>&-
         rm /mnt/share/data /root/data
         echo "before: $before, after: $(asked read) $(asked write)"
-        await 300 nothing_open
+        await_nothing_open
         """,
         timeout=600,
     )
@@ -83,7 +85,7 @@ def test_open_files_go_on_whoever_dies(client: Client) -> None:
         for mode in evict nfs; do compose exec -T holdfast holdfast check share --mode $mode; done
         test "$(ids)" -ge 1
         finish reopen storm-through; hold_no_more
-        await 300 nothing_open
+        await_nothing_open
         python3 $FILES/backing_ids.py $(pgrep -x holdfast-pool) 20000
         """,
         timeout=1100,
