@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from appliance.children import Accepts, ChildSpec, HoldsOpen, Succeeds
+from appliance.nfs import lock_holders
 from appliance.settings import Settings
 
 PIPEFS = Path("/run/rpc_pipefs")
-NOTIFIED = Path("/run/sm-notify.pid")
-"""sm-notify(8), which rpc.statd starts, makes it, and does nothing where it finds it."""
 RPCBIND_PORT = 111
+
+
+def statd_dir(settings: Settings) -> Path:
+    """Return rpc.statd's directory: which NFSv3 clients to tell of a restart."""
+    return settings.nfs_state_dir / "statd"
 
 
 def conf(settings: Settings) -> str:
@@ -22,7 +26,7 @@ def conf(settings: Settings) -> str:
         # manage-gids would replace a caller's groups by those that the container's /etc/group gives him: none.
         "mountd": {"state-directory-path": state, "manage-gids": "n"},
         "nfsdcld": {"storagedir": state / "nfsdcld"},
-        "statd": {"state-directory-path": state / "statd"},
+        "statd": {"state-directory-path": statd_dir(settings)},
     }
     return "".join(
         f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
@@ -70,10 +74,20 @@ def _mountd(settings: Settings) -> ChildSpec:
 
 def _version_3(settings: Settings) -> list[ChildSpec]:
     return [
-        ChildSpec("rpcbind", ("rpcbind", "-w", "-f"), Accepts(RPCBIND_PORT)),
+        ChildSpec(
+            "rpcbind",
+            ("rpcbind", "-w", "-f"),
+            Accepts(RPCBIND_PORT),
+            capabilities=("net_bind_service", "setgid", "setuid"),  # it becomes a user of its own
+        ),
         ChildSpec(
             "rpc.statd",
-            ("rpc.statd", "-F", "-d", "-p", str(settings.statd_port)),
+            # It would have sm-notify tell clients before knfsd is there to be asked for their locks, and wait for that:
+            # a quarter of an hour if one of them is off.
+            ("rpc.statd", "-F", "-d", "--no-notify", "-p", str(settings.statd_port), "-H", lock_holders.PROGRAM),
             Succeeds(("rpcinfo", "-T", "tcp", "127.0.0.1", "status")),
+            # To make its files in the directory of the user that it becomes, to become him, and to keep the ports.
+            capabilities=("dac_override", "net_bind_service", "setgid", "setpcap", "setuid"),
+            environment=((lock_holders.DIRECTORY_VARIABLE, str(statd_dir(settings))),),
         ),
     ]

@@ -10,7 +10,7 @@ from appliance.errors import CommandError
 from appliance.linux import files
 from appliance.logs import facts
 from appliance.model.numbers import ServerNumbers
-from appliance.nfs import counters, daemons, null_call, protectors, scope, unanswered
+from appliance.nfs import counters, daemons, lock_holders, null_call, protectors, scope, unanswered
 from appliance.nfs.clients import Info, State, parse_rmtab
 from appliance.nfs.commands import complete, failure, run
 from appliance.nfs.exports import parse_etab, resolved
@@ -48,14 +48,9 @@ class NfsServer:
     def prepare(self) -> None:
         """Write nfs.conf, make the directories that the daemons expect, and find the scope. Raises OSError."""
         state = self.settings.nfs_state_dir
-        for directory in (
-            state,
-            state / "nfsdcld",
-            state / "statd",
-            state / "statd" / "sm",
-            state / "statd" / "sm.bak",
-        ):
+        for directory in (state, state / "nfsdcld"):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lock_holders.prepare(daemons.statd_dir(self.settings))
         (state / "nfsdcld").chmod(0o700)  # names of clients, which are nobody else's business
         for name in ("etab", "rmtab"):  # nfs-utils complains where it finds none
             (state / name).touch()
@@ -89,10 +84,25 @@ class NfsServer:
         await self._run_nfsd(threads)
         for _ in range(_MORE_STARTS):
             if self.tracks_clients():
-                return
+                break
             _LOG.warning("nfsdcld came too late for the NFS server, which is started anew")
             await self._mounted().stop()
             await self._run_nfsd(threads)
+        if self.settings.nfs_v3:
+            await self._notify()
+
+    async def _notify(self) -> None:
+        """Have NFSv3 clients told that their locks ended with the server before, so that they reclaim them.
+
+        Not before this one has its threads: a client whose first try fails does not try again (nlmclnt_reclaim()).
+        """
+        try:
+            argv = lock_holders.put_back(daemons.statd_dir(self.settings))
+            await run(argv, timeout=self.settings.command_timeout)
+            # It stays for as long as somebody does not answer; -f: also if it has run since the machine's start.
+            await run(["sm-notify", "-f"], timeout=self.settings.command_timeout)
+        except (OSError, CommandError) as error:
+            _LOG.error("NFSv3 clients are not told of the restart, and lose their locks", reason=error)
 
     async def _run_nfsd(self, threads: int) -> None:
         # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.

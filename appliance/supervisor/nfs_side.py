@@ -9,7 +9,7 @@ from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.model import Share
 from appliance.nfs import protection
-from appliance.nfs.daemons import NOTIFIED, daemons
+from appliance.nfs.daemons import daemons
 from appliance.nfs.protectors import protectors
 from appliance.nfs.server import NfsServer
 from appliance.settings import Settings
@@ -66,9 +66,6 @@ class NfsSide:
         await self.server.set_threads(0)
         await self._stop_daemons()
         self.settings = self.server.settings = settings
-        # Locks of NFSv3 clients have just ended with the server. rpc.statd has them told at its start, unless this says
-        # that they were told since the machine's own.
-        await in_thread(lambda: NOTIFIED.unlink(missing_ok=True))
         await self._start_daemons(patient=patient)
 
     async def _start_daemons(self, *, patient: bool) -> None:

@@ -21,6 +21,7 @@ CAPABILITIES = {
     "CAP_SETGID": (6, "making files in the caller's group"),
     "CAP_SETUID": (7, "making files as the caller"),
     "CAP_SETPCAP": (8, "taking capabilities from workers, daemons and the API"),
+    "CAP_NET_BIND_SERVICE": (10, "using ports below 1024, for checks over NFS and for NFSv3"),
     "CAP_SYS_ADMIN": (21, "mounting, and the kernel's NFS server"),
     "CAP_MKNOD": (27, "making device nodes for clients"),
 }

@@ -129,6 +129,29 @@ class Kernel:
         self.running = int(argv[-1])
 
 
+@pytest.mark.parametrize("nfs_v3", [False, True])
+def test_nfsv3_clients_are_told_of_a_start_and_of_nothing_else(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, nfs_v3: bool
+) -> None:
+    kernel, server = Kernel(tmp_path / "pipefs", 0), NfsServer(settings.model_copy(update={"nfs_v3": nfs_v3}))
+    told = []
+
+    async def run(argv: list[str], timeout: float) -> None:
+        if "rpc.nfsd" in argv:
+            await kernel.run(argv, timeout)
+        else:
+            told.append((next(word for word in ("put-back", "sm-notify") if word in argv), kernel.running))
+
+    monkeypatch.setattr("appliance.nfs.daemons.PIPEFS", tmp_path / "pipefs")
+    monkeypatch.setattr("appliance.nfs.server.run", run)
+    monkeypatch.setattr(server, "_knfsd", kernel)
+    (settings.nfs_state_dir / "statd").mkdir(parents=True)
+    asyncio.run(server.set_threads(8))
+    asyncio.run(server.set_threads(4))
+    # Only with its threads there: a client's reclaim that is refused a connection is not tried again.
+    assert told == ([("put-back", 8), ("sm-notify", 8)] if nfs_v3 else [])
+
+
 @pytest.mark.parametrize(("late", "starts"), [(0, 1), (2, 3), (1000, 21)])
 def test_a_server_that_nfsdcld_was_too_late_for_is_started_anew(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: int, starts: int

@@ -83,9 +83,7 @@ def test_a_refused_mount_is_told_from_a_failed_one() -> None:
 
 
 def test_the_manifests_give_the_same_capabilities() -> None:
-    # Outside of Docker's networks ports below 1024 are not everybody's: rpcbind and rpc.statd of NFSv3 listen at some,
-    # and checks over NFS call from one.
-    wanted = {*privileges.CAPABILITIES, "CAP_NET_BIND_SERVICE"}
+    wanted = set(privileges.CAPABILITIES)
     manifest = (CHECKOUT / "deploy/kubernetes/holdfast.yaml").read_text()
     added = re.search(r"add: \[([^]]*)\]", manifest)
     assert added

@@ -115,6 +115,10 @@ def test_a_client_goes_on_at_another_server(
             python3 $FILES/handle.py --save /run/handles /mnt/data/tree/*
             nohup python3 $FILES/hold.py /mnt/data/held > /run/held.out 2>&1 < /dev/null & echo $! > /run/held.pid
             await 300 test -s /mnt/data/held
+            rm -f /run/lock.*; : > /mnt/data/locked
+            nohup python3 $FILES/lock.py hold /mnt/data/locked > /run/lock.out 2>&1 < /dev/null &
+            echo $! > /run/lock.pid
+            await 60 grep --quiet locked /run/lock.out
             """,
             timeout=600,
         )
@@ -135,6 +139,9 @@ def test_a_client_goes_on_at_another_server(
                 touch /run/held.stop
                 await 600 sh -c '! kill -0 $(cat /run/held.pid)'
                 cat /run/held.out
+                touch /run/lock.stop  # what was locked is written to, which fails if the lock was lost
+                await 600 sh -c '! kill -0 $(cat /run/lock.pid)'
+                cat /run/lock.out; test "$(cat /mnt/data/locked)" = 'still mine'
                 echo 3 > /proc/sys/vm/drop_caches
                 python3 $FILES/handle.py --compare /run/handles /mnt/data
                 for i in $(seq 1 {_FILES}); do [ "$(cat /mnt/data/tree/$i)" = "content $i" ]; done
@@ -143,10 +150,12 @@ def test_a_client_goes_on_at_another_server(
             )
             assert re.search(r"^\d+ lines$", said, re.MULTILINE), said
             assert f"{_FILES} the same" in said, said
+            assert "let go" in said, said
             record_property("failover", f"{gap:.0f} s from the end of one machine until another one, booted then, was "
                             f"ready; {', '.join(re.findall('^paused .*$', said, re.MULTILINE))}")
         finally:
-            client.run("kill -9 $(cat /run/held.pid) 2>/dev/null || true; umount -f -l /mnt/data || true", timeout=60)
+            dead = "kill -9 $(cat /run/held.pid /run/lock.pid) 2>/dev/null || true"
+            client.run(f"{dead}; umount -f -l /mnt/data || true", timeout=60)
 
 
 def _same(report: str) -> int:

@@ -1,5 +1,7 @@
 """NFSv3, when a setting turns it on: with rpcbind and rpc.statd, and file handles that outlive a restart as well."""
 
+import re
+
 import pytest
 
 from tests.vm.conftest import Client
@@ -11,19 +13,24 @@ pytestmark = [
 
 
 def test_a_v3_client_works_and_survives_worker_deaths_and_a_restart(client: Client) -> None:
-    client.run(
+    said = client.run(
         """
         server=$(findmnt -no SOURCE /mnt/share)
         umount /mnt/share
         echo HOLDFAST_NFS_V3=true > /root/holdfast/holdfast.env
+        . $FILES/second_client.sh
         back() {
+            no_second_client
             umount -f /mnt/v3 2>/dev/null || true
+            api PATCH /v1/server '{"lease": null, "grace": null}' > /dev/null || true
             rm -f /root/holdfast/holdfast.env; compose up --detach --no-build; await_ready
             mount -t nfs4 -o vers=4.2 "$server" /mnt/share
         }
         trap back EXIT
         compose up --detach --no-build; await_ready
         address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' $(container))
+        # It comes first: both lockd register with this machine's rpcbind, where rpc.statd looks for the one to tell.
+        second_v3_client $address /exports/share
         mkdir -p /mnt/v3; mount -t nfs -o vers=3 $address:/exports/share /mnt/v3
         findmnt -no OPTIONS /mnt/v3 | grep -w vers=3
         noted() { api GET /v1/clients | grep '"path":"/exports/share","share":"share"'; }
@@ -31,11 +38,30 @@ def test_a_v3_client_works_and_survives_worker_deaths_and_a_restart(client: Clie
         storm storm-v3 /mnt/v3
         strike 1; await 300 struck 5
         finish strikes storm-v3
-        exec 9<> /mnt/v3/locked; flock --exclusive 9; echo locked >&9
+        rm -f /run/lock.*; : > /mnt/v3/locked
+        python3 $FILES/lock.py hold /mnt/v3/locked > /run/lock.out 2>&1 < /dev/null & holder=$!
+        await 60 grep --quiet locked /run/lock.out
+        docker top $(container) -eo pid,uid,comm | awk '/rpcbind|rpc.statd/ { print $3 " is user " $2 }'
+        another() { echo "another client is $(python3 $FILES/lock.py try /mnt/second/locked) $1"; }
+        another before
         docker restart $(container); await_ready
-        echo again >&9; exec 9>&-
-        test "$(tr '\\n' ' ' < /srv/source/locked)" = 'locked again '
+        another 'after a restart'
+        kill -9 $(docker inspect --format '{{.State.Pid}}' $(container))
+        again() { test "$(docker inspect --format '{{.RestartCount}}' $(container))" = 1; }
+        await 300 again; await_ready
+        another 'after a kill'
+        api PATCH /v1/server '{"lease": 21, "grace": 24}' > /dev/null; await_ready
+        another 'after other settings'
+        touch /run/lock.stop; wait $holder || { cat /run/lock.out; exit 1; }
+        test "$(cat /srv/source/locked)" = 'still mine'
+        another 'when it is let go'
         rm /mnt/v3/locked; umount /mnt/v3
         """,
         timeout=1700,
     )
+    for daemon in ("rpcbind", "rpc.statd"):
+        assert re.search(rf"^{daemon} is user [1-9]\d*$", said, re.MULTILINE), said
+    assert re.findall(r"^another client is (.*)$", said, re.MULTILINE) == [
+        "refused before", "refused after a restart", "refused after a kill", "refused after other settings",
+        "free when it is let go",
+    ], said
