@@ -85,11 +85,9 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
 CMD ["python", "-m", "appliance"]
 COPY --from=packages /opt/holdfast /opt/holdfast
 # The project's own code comes last, because it changes often; compiled, because nobody writes there at run time.
-RUN cd /opt/holdfast/bin \
-    && for script in holdfast:api.cli.__main__ holdfast-statd-callout:appliance.nfs.lock_holders; do \
-        printf '#!/opt/holdfast/bin/python\nimport sys\nfrom %s import main\nsys.exit(main())\n' "${script#*:}" \
-            > "${script%:*}" && chmod 755 "${script%:*}" || exit 1; \
-    done
+RUN printf '#!/opt/holdfast/bin/python\nimport sys\nfrom api.cli.__main__ import main\nsys.exit(main())\n' \
+        > /opt/holdfast/bin/holdfast && chmod 755 /opt/holdfast/bin/holdfast
+COPY --chmod=755 appliance/nfs/holdfast-statd-callout /opt/holdfast/bin/
 COPY appliance /opt/holdfast/lib/python3.13/site-packages/appliance
 COPY api /opt/holdfast/lib/python3.13/site-packages/api
 RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/holdfast/lib/python3.13/site-packages/appliance \

@@ -145,7 +145,8 @@ def _copy(state: Path, path: Path, target: Path) -> Entry | None:
     try:
         about = path.stat()
         with path.open("rb") as file:
-            database = file.read(len(_SQLITE)) == _SQLITE
+            # rpc.statd's files are its user's, and whatever he makes of them.
+            database = file.read(len(_SQLITE)) == _SQLITE and "statd" not in relative.parts
         if database:
             _copy_database(path, copy)
         else:

@@ -26,7 +26,6 @@ def conf(settings: Settings) -> str:
         # manage-gids would replace a caller's groups by those that the container's /etc/group gives him: none.
         "mountd": {"state-directory-path": state, "manage-gids": "n"},
         "nfsdcld": {"storagedir": state / "nfsdcld"},
-        "statd": {"state-directory-path": statd_dir(settings)},
     }
     return "".join(
         f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
@@ -73,6 +72,8 @@ def _mountd(settings: Settings) -> ChildSpec:
 
 
 def _version_3(settings: Settings) -> list[ChildSpec]:
+    # Not in nfs.conf, which the host's own sm-notify may read at a boot.
+    place = ("-P", str(statd_dir(settings)), "-p", str(settings.statd_port))
     return [
         ChildSpec(
             "rpcbind",
@@ -84,10 +85,9 @@ def _version_3(settings: Settings) -> list[ChildSpec]:
             "rpc.statd",
             # It would have sm-notify tell clients before knfsd is there to be asked for their locks, and wait for that:
             # a quarter of an hour if one of them is off.
-            ("rpc.statd", "-F", "-d", "--no-notify", "-p", str(settings.statd_port), "-H", lock_holders.PROGRAM),
+            ("rpc.statd", "-F", "-d", "--no-notify", *place, "-H", lock_holders.PROGRAM),
             Succeeds(("rpcinfo", "-T", "tcp", "127.0.0.1", "status")),
-            # To make its files in the directory of the user that it becomes, to become him, and to keep the ports.
-            capabilities=("dac_override", "net_bind_service", "setgid", "setpcap", "setuid"),
-            environment=((lock_holders.DIRECTORY_VARIABLE, str(statd_dir(settings))),),
+            capabilities=lock_holders.RIGHTS,
+            environment=lock_holders.environment(statd_dir(settings)),
         ),
     ]

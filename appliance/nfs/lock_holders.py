@@ -3,86 +3,91 @@
 rpc.statd has a file for each in `sm`, and at the next start sm-notify tells those whose file is there, who then reclaim
 their locks. But when knfsd ends, in order or killed, lockd lets go of all clients (nsm_unmonitor()) as of one that has
 no lock any more, and rpc.statd removes their files: nobody would be told. So what rpc.statd calls when one comes (-H)
-copies its file, and the copies are put back before the next start. Who has unlocked all is told for nothing then, which
-changes nothing for him.
+copies its file to `kept`, and the copies are put back before the next start. Who has unlocked all is told for nothing
+then, which changes nothing for him.
 
-The program is `holdfast-statd-callout`, and runs as rpc.statd's user, to whom these directories belong: what he may
-have put into them is not for root to open.
+These directories belong to rpc.statd's user: what he may have put into them is not for root to open, and the one above
+them, in which rpc.statd and sm-notify write while they are root, is not for him to write to.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
+import signal
 import sys
 from pathlib import Path
 
-from appliance.linux import files
+from appliance.errors import StateError
 
-DIRECTORY_VARIABLE = "HOLDFAST_STATD_DIR"
 PROGRAM = str(Path(sys.executable).with_name("holdfast-statd-callout"))
+RIGHTS = ("dac_override", "net_bind_service", "setgid", "setpcap", "setuid")
+"""Capabilities for rpc.statd and sm-notify: to write in that directory, to become that user, and to use low ports."""
 _USERS = ("statd", "rpcuser")  # Debian's name and Red Hat's
-_MONITORED, _KEPT = "sm", "kept"
-_MOST = 1000  # of the latest; each one that does not answer is called for a quarter of an hour
+_MODES = {"sm": 0o755, "sm.bak": 0o755, "kept": 0o700}
+_MOST = 1000
 
 
 def prepare(statd: Path) -> None:
-    """Make the directories, and give them to rpc.statd's user, if there is one: from that it takes who to be.
+    """Make the directories, and give those below to rpc.statd's user: that is what it takes him from.
 
-    Raises OSError. Where there is none, it stays root.
+    Where there is no such user, it stays root. Raises StateError.
     """
     user = _user()
-    for directory in (statd, *(statd / name for name in (_MONITORED, f"{_MONITORED}.bak", _KEPT))):
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if user is not None:
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                os.fchown(descriptor, user.pw_uid, user.pw_gid)
-            finally:
-                os.close(descriptor)
+    try:
+        statd.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for name, mode in _MODES.items():
+            (statd / name).mkdir(mode=mode, exist_ok=True)
+            if user is not None:
+                _give(statd / name, user.pw_uid, user.pw_gid)
+    except OSError as error:
+        hint = "is there room on the state volume?"
+        raise StateError(f"rpc.statd has no place for its list: {error}", hint) from error
 
 
 def _user() -> pwd.struct_passwd | None:
-    found = {user.pw_name: user for user in pwd.getpwall()}
-    return next((found[name] for name in _USERS if name in found), None)
+    users = {user.pw_name: user for user in pwd.getpwall()}
+    return next((users[name] for name in _USERS if name in users), None)
+
+
+def _give(directory: Path, uid: int, gid: int) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, uid, gid)
+    finally:
+        os.close(descriptor)
+
+
+def environment(statd: Path) -> tuple[tuple[str, str], ...]:
+    """Return the variables that the program needs."""
+    return ("HOLDFAST_STATD_DIR", str(statd)), ("HOLDFAST_STATD_MOST", str(_MOST))
 
 
 def put_back(statd: Path) -> list[str]:
-    """Return the command by which rpc.statd finds the files of all clients that it knew. Raises OSError."""
-    owner = statd.stat()
-    rights = ("--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs")
-    identity = (f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}")
-    return ["setpriv", *identity, *rights, "--", PROGRAM, "put-back", str(statd)]
+    """Return the command by which rpc.statd finds the files of all clients that it knew."""
+    user = _user()
+    identity = (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups") if user else ()
+    rights = ("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs")
+    variables = (f"{name}={value}" for name, value in environment(statd))
+    return ["setpriv", *identity, *rights, "--", "env", *variables, PROGRAM, "put-back"]
 
 
-def main() -> None:
-    """Do what is asked: `put-back DIRECTORY`, or `add-client CLIENT SERVER`, in the directory of the environment."""
-    match sys.argv[1:]:
-        case ["put-back", directory]:
-            _put_back(Path(directory))
-        case ["add-client", *_]:
-            statd = Path(os.environ[DIRECTORY_VARIABLE])
-            _copy(statd / _MONITORED, statd / _KEPT)
+def notify(statd: Path, address: str | None) -> list[str]:
+    """Return the command that tells clients, from this address if one is given, and goes on by itself."""
+    rights = ("--inh-caps=-all", f"--bounding-set=-all{''.join(f',+{name}' for name in RIGHTS)}", "--no-new-privs")
+    source = () if address is None else ("-v", address)
+    # -f: also if it has run since the machine's start.
+    return ["setpriv", *rights, "--", "sm-notify", "-f", "-P", str(statd), *source]
 
 
-def _put_back(statd: Path) -> None:
-    """Copy what was kept, but for the oldest of too many."""
-    known = sorted(_records(statd / _KEPT), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in known[_MOST:]:
-        path.unlink()
-    _copy(statd / _KEPT, statd / _MONITORED)
+def end_notifier(pid_file: Path = Path("/run/sm-notify.pid"), proc: Path = Path("/proc")) -> None:
+    """End what still tells clients of an earlier start: it would have them reclaim from this one, when it is too late.
 
-
-def _copy(source: Path, target: Path) -> None:
-    for path in _records(source):
-        copy = target / path.name
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            continue  # the client has gone meanwhile
-        if not copy.exists() or copy.read_bytes() != text:
-            files.replace(copy, text)
-
-
-def _records(directory: Path) -> list[Path]:
-    return [path for path in directory.iterdir() if not path.name.startswith(".")]  # but for drafts
+    Whom it has not reached the next one finds in `sm.bak`.
+    """
+    try:
+        pid = int(pid_file.read_text())
+        if (proc / str(pid) / "comm").read_text() == "sm-notify\n":
+            os.kill(pid, signal.SIGKILL)
+    except (OSError, ValueError):
+        return

@@ -50,7 +50,6 @@ class NfsServer:
         state = self.settings.nfs_state_dir
         for directory in (state, state / "nfsdcld"):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        lock_holders.prepare(daemons.statd_dir(self.settings))
         (state / "nfsdcld").chmod(0o700)  # names of clients, which are nobody else's business
         for name in ("etab", "rmtab"):  # nfs-utils complains where it finds none
             (state / name).touch()
@@ -96,13 +95,16 @@ class NfsServer:
 
         Not before this one has its threads: a client whose first try fails does not try again (nlmclnt_reclaim()).
         """
-        try:
-            argv = lock_holders.put_back(daemons.statd_dir(self.settings))
-            await run(argv, timeout=self.settings.command_timeout)
-            # It stays for as long as somebody does not answer; -f: also if it has run since the machine's start.
-            await run(["sm-notify", "-f"], timeout=self.settings.command_timeout)
-        except (OSError, CommandError) as error:
-            _LOG.error("NFSv3 clients are not told of the restart, and lose their locks", reason=error)
+        statd = daemons.statd_dir(self.settings)
+        addresses = [str(address) for address in self.settings.nfs_addresses]
+        lock_holders.end_notifier()
+        # By which the clients know the server; they do not hear what comes from elsewhere.
+        source = addresses[0] if len(addresses) == 1 else None
+        for argv in (lock_holders.put_back(statd), lock_holders.notify(statd, source)):
+            try:
+                await run(argv, timeout=self.settings.command_timeout)
+            except CommandError as error:
+                _LOG.error("NFSv3 clients may not hear of the restart, and lose their locks", reason=error)
 
     async def _run_nfsd(self, threads: int) -> None:
         # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.

@@ -42,6 +42,7 @@ from appliance.supervisor.first_orders import FirstProcess, Holder
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LEFTOVERS_SECONDS = 10.0
+_GOES_ON = "sm-notify"  # it ends by itself when it has told all NFSv3 clients of the NFS server's start
 
 
 def become_first() -> FirstProcess:
@@ -145,7 +146,8 @@ def _children() -> set[int]:
     found = set()
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):
-            if f"\nPPid:\t{os.getpid()}\n" in status.read_text():
+            text = status.read_text()
+            if f"\nPPid:\t{os.getpid()}\n" in text and not text.startswith(f"Name:\t{_GOES_ON}\n"):
                 found.add(int(status.parent.name))
     return found
 

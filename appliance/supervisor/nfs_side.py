@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 from appliance.errors import CommandError
 from appliance.logs import facts
 from appliance.model import Share
-from appliance.nfs import protection
-from appliance.nfs.daemons import daemons
+from appliance.nfs import lock_holders, protection
+from appliance.nfs.daemons import daemons, statd_dir
 from appliance.nfs.protectors import protectors
 from appliance.nfs.server import NfsServer
 from appliance.settings import Settings
@@ -69,6 +69,8 @@ class NfsSide:
         await self._start_daemons(patient=patient)
 
     async def _start_daemons(self, *, patient: bool) -> None:
+        if self.settings.nfs_v3:
+            await in_thread(lambda: lock_holders.prepare(statd_dir(self.settings)))
         for spec in daemons(self.settings):
             guard = Guard(spec, self.settings.ready_timeout)
             self._guards.append(guard)

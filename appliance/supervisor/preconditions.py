@@ -11,13 +11,14 @@ from pathlib import Path
 
 from appliance.errors import CommandError, KernelError, PortError, SettingsError
 from appliance.linux import mounts
+from appliance.nfs import lock_holders
 from appliance.nfs.commands import ENVIRONMENT
 from appliance.nfs.daemons import PIPEFS
 from appliance.settings import Settings
 from appliance.supervisor import privileges
 
 _PROGRAMS = ("exportfs", "rpc.nfsd", "rpc.mountd", "nfsdcld", "unshare", "mount", "setpriv", "cat", "tee", "grep")
-_PROGRAMS_V3 = ("rpcbind", "rpc.statd", "rpcinfo")
+_PROGRAMS_V3 = ("rpcbind", "rpc.statd", "rpcinfo", "sm-notify", lock_holders.PROGRAM)
 
 
 def check(settings: Settings, root: Path = Path("/"), *, port_is_free: bool = True) -> None:
@@ -30,6 +31,7 @@ def check(settings: Settings, root: Path = Path("/"), *, port_is_free: bool = Tr
     privileges.check_writable(_directories(settings))
     check_nfsd((root / "proc/filesystems").read_text())
     check_programs(_PROGRAMS + (_PROGRAMS_V3 if settings.nfs_v3 else ()))
+    privileges.check_host_name()
     check_user(settings.api_user)
     if port_is_free:
         check_port(settings.nfs_port, "the NFS server", "HOLDFAST_NFS_PORT")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from appliance.errors import DeviceError, MountError, PermissionMissing
@@ -17,7 +18,7 @@ CAPABILITIES = {
     "CAP_DAC_READ_SEARCH": (2, "opening files by handle"),
     "CAP_FOWNER": (3, "changing modes and times of files of every owner"),
     "CAP_FSETID": (4, "keeping set-group-ID bits where the client's kernel has left them"),
-    "CAP_KILL": (5, "ending the API and rpc.statd, which run as users of their own"),
+    "CAP_KILL": (5, "ending the API, rpcbind and rpc.statd, which run as users of their own"),
     "CAP_SETGID": (6, "making files in the caller's group"),
     "CAP_SETUID": (7, "making files as the caller"),
     "CAP_SETPCAP": (8, "taking capabilities from workers, daemons and the API"),
@@ -62,6 +63,18 @@ def check_fuse(device: Path) -> None:
             "the container's device rules forbid it; give it to the container: --device /dev/fuse",
             code="no-fuse",
         ) from error
+
+
+def check_host_name(argv: Sequence[str] = ("unshare", "--uts", "true")) -> None:
+    """See that a process may have a host name of its own, as what starts knfsd has. Raises PermissionMissing."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PermissionMissing(
+            f"no process may have a host name of its own: {done.stderr.strip()}",
+            "a seccomp profile or a unit of an older release forbids it: take those of this one (deploy/seccomp.json, "
+            "deploy/systemd/holdfast.service)",
+            code="host-name-forbidden",
+        )
 
 
 def check_writable(directories: Iterable[Path]) -> None:

@@ -19,6 +19,9 @@ def test_version_3_has_rpcbind_first() -> None:
     specs = daemons.daemons(Settings(nfs_v3=True))
     assert [spec.name for spec in specs] == ["rpcbind", "rpc.statd", "nfsdcld", "rpc.mountd"]
     assert "-N 3" not in " ".join(specs[3].argv)
+    # Where its list is stands nowhere else: a host's own sm-notify would tell clients before knfsd is there.
+    assert " -P /var/lib/holdfast/nfs/statd " in " ".join(specs[1].argv)
+    assert "--no-notify" in specs[1].argv
 
 
 def test_nfsd_is_told_versions_times_and_threads() -> None:
@@ -32,5 +35,5 @@ def test_nfs_conf_puts_all_state_on_the_volume() -> None:
     conf.read_string(daemons.conf(Settings()))
     assert conf["mountd"]["manage-gids"] == "n"
     places = [conf[section][key] for section in conf.sections() for key in conf[section] if "dir" in key]
-    assert len(places) == 5
+    assert len(places) == 4
     assert [place for place in places if not place.startswith("/var/lib/holdfast/nfs")] == ["/run/rpc_pipefs"]

@@ -4,90 +4,135 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from appliance.errors import StateError
 from appliance.nfs import lock_holders
+from deploy.paths import CHECKOUT
 
+PROGRAM = CHECKOUT / "appliance/nfs/holdfast-statd-callout"
 RECORD = "0100007f 000186b5 00000003 00000010 {cookie} 192.0.2.7 server\n"
+Call = Callable[..., None]
 
 
 @pytest.fixture
 def statd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """rpc.statd's directory, its user's own, who is who runs this."""
-    monkeypatch.setattr(lock_holders, "_user", lambda: None)
+    """rpc.statd's directory; its user is who runs this."""
+    monkeypatch.setattr(pwd, "getpwall", list)
     lock_holders.prepare(tmp_path / "statd")
     return tmp_path / "statd"
+
+
+@pytest.fixture
+def call(statd: Path) -> Call:
+    """Call the program, as rpc.statd does."""
+
+    def run(*arguments: str, uid: int = os.geteuid()) -> None:
+        variables = dict(lock_holders.environment(statd))
+        subprocess.run((PROGRAM, *arguments), check=True, env={**os.environ, **variables}, user=uid)
+
+    return run
 
 
 def monitor(statd: Path, client: str, cookie: str = "00") -> str:
     """Do what rpc.statd does when a client locks its first file; return its record."""
     record = RECORD.format(cookie=cookie * 16)
     (statd / "sm" / client).write_text(record)
+    (statd / "sm" / client).chmod(0o600)
     return record
 
 
-@pytest.fixture
-def call(statd: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Call the program, as rpc.statd does."""
-    monkeypatch.setenv(lock_holders.DIRECTORY_VARIABLE, str(statd))
-
-    def run(*arguments: str) -> None:
-        monkeypatch.setattr("sys.argv", ["holdfast-statd-callout", *arguments])
-        lock_holders.main()
-
-    return run
-
-
-def test_a_client_that_the_end_of_the_server_has_removed_is_put_back(statd: Path, call: Callable[..., None]) -> None:
+def test_a_client_that_the_end_of_the_server_has_removed_is_put_back(statd: Path, call: Call) -> None:
+    call("put-back")  # nobody is known yet
     monitor(statd, "192.0.2.7", "01")
     call("add-client", "192.0.2.7", "server")
     record = monitor(statd, "192.0.2.7", "02")  # it has locked something anew, which makes another cookie
     call("add-client", "192.0.2.7", "server")
     (statd / "sm" / "192.0.2.7").unlink()
     call("del-client", "192.0.2.7", "server")
-    call("put-back", str(statd))
+    call("put-back")
     assert (statd / "sm" / "192.0.2.7").read_text() == record
     assert os.listdir(statd / "sm") == ["192.0.2.7"]
 
 
-def test_the_latest_are_kept(statd: Path, call: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_back_already_stays_as_he_is(statd: Path, call: Call) -> None:
+    monitor(statd, "192.0.2.7", "01")
+    call("add-client", "192.0.2.7", "server")
+    record = monitor(statd, "192.0.2.7", "02")
+    call("put-back")
+    assert (statd / "sm" / "192.0.2.7").read_text() == record
+
+
+def test_the_latest_are_kept(statd: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_holders, "_MOST", 2)
     for number in range(4):
         monitor(statd, f"192.0.2.{number}")
         call("add-client", f"192.0.2.{number}", "server")
         os.utime(statd / "kept" / f"192.0.2.{number}", (number, number))
         (statd / "sm" / f"192.0.2.{number}").unlink()
-    call("put-back", str(statd))
+    call("put-back")
     for directory in ("sm", "kept"):
         assert sorted(os.listdir(statd / directory)) == ["192.0.2.2", "192.0.2.3"]
 
 
-def test_a_draft_is_no_client(statd: Path, call: Callable[..., None]) -> None:
-    (statd / "kept" / ".192.0.2.7.new").write_text("half a rec")  # a cut of the power has left it
-    call("put-back", str(statd))
-    assert os.listdir(statd / "sm") == []
-
-
-def test_it_is_put_back_without_root_s_rights(statd: Path) -> None:
-    command = " ".join(lock_holders.put_back(statd))
-    assert command.startswith(f"setpriv --reuid={statd.stat().st_uid} --regid={statd.stat().st_gid} --clear-groups ")
-    assert "--bounding-set=-all" in command
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to somebody")
+def test_rpc_statd_s_user_may_have_another_number_at_the_next_start(
+    statd: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for directory in statd.parents:
+        if directory.stat().st_uid == 0 and directory.stat().st_mode & 0o001 == 0:
+            directory.chmod(directory.stat().st_mode | 0o011)  # pytest's own, which it has closed
+    for uid in (4321, 5432):
+        somebody = pwd.struct_passwd(("statd", "x", uid, 4322, "", "/", "/bin/false"))
+        monkeypatch.setattr(pwd, "getpwall", lambda somebody=somebody: [pwd.getpwuid(0), somebody])
+        lock_holders.prepare(statd)
+        assert f"--reuid={uid}" in lock_holders.put_back(statd)
+        call("put-back", uid=uid)
+        if uid == 4321:
+            record = monitor(statd, "192.0.2.7", "01")
+            os.chown(statd / "sm" / "192.0.2.7", uid, 4322)
+            call("add-client", "192.0.2.7", "server", uid=uid)
+            (statd / "sm" / "192.0.2.7").unlink()
+    assert (statd / "sm" / "192.0.2.7").read_text() == record
+    assert (statd / "kept").stat().st_mode & 0o777 == 0o700
+    assert statd.stat().st_uid == 0  # rpc.statd and sm-notify write there while they are root
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to somebody")
-def test_the_directories_are_rpc_statd_s_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    somebody = pwd.struct_passwd(("statd", "x", 4321, 4322, "", "/", "/bin/false"))
-    monkeypatch.setattr(pwd, "getpwall", lambda: [pwd.getpwuid(0), somebody])
-    statd = tmp_path / "nfs" / "statd"
-    lock_holders.prepare(statd)
-    for path in (statd, statd / "sm", statd / "sm.bak", statd / "kept"):
-        assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777) == (4321, 4322, 0o755)
-    assert statd.parent.stat().st_uid == 0
-    (statd / "kept").rmdir()
-    (statd / "kept").symlink_to(tmp_path)
-    with pytest.raises(OSError, match="kept"):
+def test_what_rpc_statd_s_user_has_put_there_is_not_given_to_him(
+    statd: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pwd, "getpwall", lambda: [pwd.struct_passwd(("statd", "x", 4321, 4322, "", "/", "/bin/false"))])
+    (tmp_path / "precious").mkdir()
+    (statd / "sm").rmdir()
+    (statd / "sm").symlink_to(tmp_path / "precious")
+    with pytest.raises(StateError, match="sm"):
         lock_holders.prepare(statd)
-    assert tmp_path.stat().st_uid == 0
+    assert (tmp_path / "precious").stat().st_uid == 0
+
+
+def test_clients_are_told_from_the_address_that_they_know(tmp_path: Path) -> None:
+    assert lock_holders.notify(tmp_path, "192.0.2.1")[-7:] == [
+        "--", "sm-notify", "-f", "-P", str(tmp_path), "-v", "192.0.2.1",
+    ]  # fmt: skip
+    assert "-v" not in lock_holders.notify(tmp_path, None)
+
+
+@pytest.mark.parametrize(("text", "name"), [("", "sm-notify"), ("7\n", "sm-notify"), ("8\n", "another")])
+def test_only_what_still_tells_clients_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, name: str
+) -> None:
+    ended = []
+    monkeypatch.setattr(os, "kill", lambda *arguments: ended.append(arguments))
+    for pid in ("7", "8"):
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "comm").write_text(f"{name}\n")
+    lock_holders.end_notifier(tmp_path / "none", tmp_path)
+    (tmp_path / "pid").write_text(text)
+    lock_holders.end_notifier(tmp_path / "pid", tmp_path)
+    assert ended == ([(7, signal.SIGKILL)] if text == "7\n" else [])

@@ -167,6 +167,33 @@ sys.exit(0)
             os.kill(spared, signal.SIGKILL)
 
 
+def test_who_still_tells_clients_of_a_start_lives_on() -> None:
+    script = """
+from appliance.linux import process
+if not first.again:
+    notifier = os.fork()
+    if notifier == 0:
+        process.set_name("sm-notify")
+        os.kill(os.getppid(), signal.SIGUSR1)
+        time.sleep(60)
+        os._exit(0)
+    first.keep("share/a", "", (0,))
+    signal.sigwait({signal.SIGUSR1})
+    print(notifier, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+print("again", flush=True)
+sys.exit(0)
+"""
+    blocked = "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})"
+    with started(f"{blocked}{script}") as program:
+        notifier = int(line(program))
+        try:
+            assert line(program) == "again"
+            assert Path(f"/proc/{notifier}").exists()
+        finally:
+            os.kill(notifier, signal.SIGKILL)
+
+
 def test_it_holds_more_descriptors_than_a_soft_limit_allows_and_select_can_take() -> None:
     script = """
 if not first.again:

@@ -64,6 +64,14 @@ def test_a_device_that_may_not_be_opened(monkeypatch: pytest.MonkeyPatch) -> Non
         privileges.check_fuse(Path("/dev/null"))
 
 
+def test_a_profile_that_forbids_a_host_name_of_one_s_own() -> None:
+    privileges.check_host_name(("true",))
+    with pytest.raises(PermissionMissing, match="Function not implemented") as caught:
+        privileges.check_host_name(("sh", "-c", "echo 'unshare failed: Function not implemented' >&2; exit 1"))
+    assert "seccomp.json" in caught.value.hint
+    assert (caught.value.code, caught.value.exit_code) == ("host-name-forbidden", 77)
+
+
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     privileges.check_writable((tmp_path, tmp_path / "made"))
     assert (tmp_path / "made").is_dir()

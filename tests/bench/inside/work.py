@@ -38,7 +38,7 @@ SIZES = {
     "smoke": Size(files=6, megabytes=2, blocks=8, transactions=2, jobs=(1,)),
     "small": Size(files=100, megabytes=16, blocks=400, transactions=20),
     "emulated": Size(files=24, megabytes=16, blocks=160, transactions=10),
-    "data": Size(files=1, megabytes=64, blocks=1600, transactions=1),
+    "data": Size(files=1, megabytes=512, blocks=1600, transactions=1),
     "full": Size(files=500, megabytes=128, blocks=5000, transactions=100),
 }
 
