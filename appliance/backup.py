@@ -145,8 +145,7 @@ def _copy(state: Path, path: Path, target: Path) -> Entry | None:
     try:
         about = path.stat()
         with path.open("rb") as file:
-            # rpc.statd's files are its user's, and whatever he makes of them.
-            database = file.read(len(_SQLITE)) == _SQLITE and "statd" not in relative.parts
+            database = _is_database(relative, file.read(len(_SQLITE)))
         if database:
             _copy_database(path, copy)
         else:
@@ -155,6 +154,11 @@ def _copy(state: Path, path: Path, target: Path) -> Entry | None:
         return None
     copy.chmod(0o600)
     return Entry(str(relative), _digest(copy), about.st_uid, about.st_gid, about.st_mode & 0o7777)
+
+
+def _is_database(path: Path, head: bytes) -> bool:
+    """Whether this is one of our databases: rpc.statd's files are its user's, whatever is in them."""
+    return head == _SQLITE and "statd" not in path.parts
 
 
 def _copy_database(path: Path, copy: Path) -> None:
@@ -177,7 +181,7 @@ def _verify(data: Path, entry: Entry) -> None:
         raise StateError(f"the backup names {entry.path}, which is outside of it", "do not trust it")
     try:
         sound = _digest(path) == entry.sha256
-        if sound and path.read_bytes()[: len(_SQLITE)] == _SQLITE:
+        if sound and _is_database(Path(entry.path), path.read_bytes()[: len(_SQLITE)]):
             _check_database(path)
     except (OSError, sqlite3.Error) as error:
         raise StateError(f"the backup's {entry.path} cannot be read: {error}", "use another backup") from error

@@ -12,6 +12,7 @@ them, in which rpc.statd and sm-notify write while they are root, is not for him
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import signal
@@ -72,22 +73,20 @@ def put_back(statd: Path) -> list[str]:
     return ["setpriv", *identity, *rights, "--", "env", *variables, PROGRAM, "put-back"]
 
 
-def notify(statd: Path, address: str | None) -> list[str]:
-    """Return the command that tells clients, from this address if one is given, and goes on by itself."""
+def notify(statd: Path) -> list[str]:
+    """Return the command that tells clients, and goes on by itself."""
     rights = ("--inh-caps=-all", f"--bounding-set=-all{''.join(f',+{name}' for name in RIGHTS)}", "--no-new-privs")
-    source = () if address is None else ("-v", address)
     # -f: also if it has run since the machine's start.
-    return ["setpriv", *rights, "--", "sm-notify", "-f", "-P", str(statd), *source]
+    return ["setpriv", *rights, "--", "sm-notify", "-f", "-P", str(statd)]
 
 
-def end_notifier(pid_file: Path = Path("/run/sm-notify.pid"), proc: Path = Path("/proc")) -> None:
+def end_notifier(statd: Path, proc: Path = Path("/proc")) -> None:
     """End what still tells clients of an earlier start: it would have them reclaim from this one, when it is too late.
 
     Whom it has not reached the next one finds in `sm.bak`.
     """
-    try:
-        pid = int(pid_file.read_text())
-        if (proc / str(pid) / "comm").read_text() == "sm-notify\n":
-            os.kill(pid, signal.SIGKILL)
-    except (OSError, ValueError):
-        return
+    for process in proc.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            program, *arguments = (process / "cmdline").read_text().split("\0")
+            if program.endswith("sm-notify") and str(statd) in arguments:
+                os.kill(int(process.name), signal.SIGKILL)

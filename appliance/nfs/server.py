@@ -80,6 +80,8 @@ class NfsServer:
         (nfsd4_cld_tracking_init()). A busy machine may take longer, and then the kernel goes on without for as long as
         it runs. Its clients could reclaim nothing; so it is started anew at once, while they have nothing.
         """
+        if self.settings.nfs_v3:
+            self._to_tell.touch()
         await self._run_nfsd(threads)
         for _ in range(_MORE_STARTS):
             if self.tracks_clients():
@@ -87,24 +89,29 @@ class NfsServer:
             _LOG.warning("nfsdcld came too late for the NFS server, which is started anew")
             await self._mounted().stop()
             await self._run_nfsd(threads)
-        if self.settings.nfs_v3:
-            await self._notify()
+        await self.tell_clients()
 
-    async def _notify(self) -> None:
-        """Have NFSv3 clients told that their locks ended with the server before, so that they reclaim them.
+    async def tell_clients(self) -> None:
+        """Have NFSv3 clients told that their locks ended with the server before, unless that was done since.
 
-        Not before this one has its threads: a client whose first try fails does not try again (nlmclnt_reclaim()).
+        Not before this one has its threads: a client whose first try to reclaim fails does not try again
+        (nlmclnt_reclaim()).
         """
+        if not self._to_tell.exists() or not await self.threads():
+            return
         statd = daemons.statd_dir(self.settings)
-        addresses = [str(address) for address in self.settings.nfs_addresses]
-        lock_holders.end_notifier()
-        # By which the clients know the server; they do not hear what comes from elsewhere.
-        source = addresses[0] if len(addresses) == 1 else None
-        for argv in (lock_holders.put_back(statd), lock_holders.notify(statd, source)):
+        lock_holders.end_notifier(statd)
+        for argv in (lock_holders.put_back(statd), lock_holders.notify(statd)):
             try:
                 await run(argv, timeout=self.settings.command_timeout)
             except CommandError as error:
                 _LOG.error("NFSv3 clients may not hear of the restart, and lose their locks", reason=error)
+        self._to_tell.unlink()
+
+    @property
+    def _to_tell(self) -> Path:
+        """A file that is there from before a start until NFSv3 clients hear of it, whoever dies meanwhile."""
+        return self.settings.run_dir / "nfsv3-clients-to-tell"
 
     async def _run_nfsd(self, threads: int) -> None:
         # rpc.nfsd wants nfsd at its usual place and mounts it there itself: in a namespace that ends with it.

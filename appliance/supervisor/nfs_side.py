@@ -13,7 +13,7 @@ from appliance.nfs.daemons import daemons, statd_dir
 from appliance.nfs.protectors import protectors
 from appliance.nfs.server import NfsServer
 from appliance.settings import Settings
-from appliance.supervisor import kernel_mounts
+from appliance.supervisor import kernel_mounts, preconditions
 from appliance.supervisor.first_orders import FirstProcess
 from appliance.supervisor.guard import Guard
 from appliance.supervisor.threads import in_thread
@@ -48,6 +48,7 @@ class NfsSide:
             stack.push_async_callback(in_thread, kernel_mounts.unmount_stand_in)
             stack.push_async_callback(self._stop_daemons)
             await self._start_daemons(patient=self._first.again)
+            await self.server.tell_clients()
             for spec in await in_thread(lambda: protectors(self.settings)):
                 guard = Guard(spec, self.settings.ready_timeout)
                 stack.push_async_callback(guard.stop)
@@ -70,6 +71,7 @@ class NfsSide:
 
     async def _start_daemons(self, *, patient: bool) -> None:
         if self.settings.nfs_v3:
+            preconditions.check_programs(preconditions.PROGRAMS_V3)
             await in_thread(lambda: lock_holders.prepare(statd_dir(self.settings)))
         for spec in daemons(self.settings):
             guard = Guard(spec, self.settings.ready_timeout)

@@ -18,7 +18,7 @@ from appliance.settings import Settings
 from appliance.supervisor import privileges
 
 _PROGRAMS = ("exportfs", "rpc.nfsd", "rpc.mountd", "nfsdcld", "unshare", "mount", "setpriv", "cat", "tee", "grep")
-_PROGRAMS_V3 = ("rpcbind", "rpc.statd", "rpcinfo", "sm-notify", lock_holders.PROGRAM)
+PROGRAMS_V3 = ("rpcbind", "rpc.statd", "rpcinfo", "sm-notify", lock_holders.PROGRAM)
 
 
 def check(settings: Settings, root: Path = Path("/"), *, port_is_free: bool = True) -> None:
@@ -30,7 +30,7 @@ def check(settings: Settings, root: Path = Path("/"), *, port_is_free: bool = Tr
     privileges.check_fuse(root / "dev/fuse")
     privileges.check_writable(_directories(settings))
     check_nfsd((root / "proc/filesystems").read_text())
-    check_programs(_PROGRAMS + (_PROGRAMS_V3 if settings.nfs_v3 else ()))
+    check_programs(_PROGRAMS + (PROGRAMS_V3 if settings.nfs_v3 else ()))
     privileges.check_host_name()
     check_user(settings.api_user)
     if port_is_free:

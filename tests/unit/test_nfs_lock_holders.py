@@ -116,23 +116,39 @@ def test_what_rpc_statd_s_user_has_put_there_is_not_given_to_him(
     assert (tmp_path / "precious").stat().st_uid == 0
 
 
-def test_clients_are_told_from_the_address_that_they_know(tmp_path: Path) -> None:
-    assert lock_holders.notify(tmp_path, "192.0.2.1")[-7:] == [
-        "--", "sm-notify", "-f", "-P", str(tmp_path), "-v", "192.0.2.1",
-    ]  # fmt: skip
-    assert "-v" not in lock_holders.notify(tmp_path, None)
+def test_half_a_copy_is_no_record(statd: Path, call: Call) -> None:
+    record = monitor(statd, "192.0.2.7")
+    (statd / "kept" / "192.0.2.7").touch()  # as a full volume leaves it
+    (statd / "kept" / "192.0.2.8").touch()
+    call("put-back")
+    assert (statd / "sm" / "192.0.2.7").read_text() == record
+    call("add-client", "192.0.2.7", "server")
+    assert (statd / "kept" / "192.0.2.7").read_text() == record
 
 
-@pytest.mark.parametrize(("text", "name"), [("", "sm-notify"), ("7\n", "sm-notify"), ("8\n", "another")])
-def test_only_what_still_tells_clients_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, name: str
-) -> None:
+@pytest.mark.parametrize("name", ["-rf", "a b", "a\nb", "*", "directory"])
+def test_a_name_is_only_a_name(statd: Path, call: Call, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(lock_holders, "_MOST", 0)
+    (statd / "kept" / "directory").mkdir()
+    record = monitor(statd, "192.0.2.7") if name == "directory" else monitor(statd, name)
+    call("put-back")
+    monkeypatch.setattr(lock_holders, "_MOST", 10)
+    call("add-client", name, "server")
+    kept = {path.name: path.read_text() for path in (statd / "kept").iterdir() if path.is_file()}
+    assert kept == {"192.0.2.7" if name == "directory" else name: record}
+
+
+def test_only_what_still_tells_clients_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = []
     monkeypatch.setattr(os, "kill", lambda *arguments: ended.append(arguments))
-    for pid in ("7", "8"):
-        (tmp_path / pid).mkdir()
-        (tmp_path / pid / "comm").write_text(f"{name}\n")
-    lock_holders.end_notifier(tmp_path / "none", tmp_path)
-    (tmp_path / "pid").write_text(text)
-    lock_holders.end_notifier(tmp_path / "pid", tmp_path)
-    assert ended == ([(7, signal.SIGKILL)] if text == "7\n" else [])
+    for pid, argv in (
+        (7, ["sm-notify", "-f", "-P", "/state/statd"]),
+        (8, ["sm-notify"]),
+        (9, ["vi", "/state/statd"]),
+        (10, []),
+    ):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "cmdline").write_text("".join(f"{word}\0" for word in argv))
+    (tmp_path / "11").mkdir()  # one that has ended meanwhile
+    lock_holders.end_notifier(Path("/state/statd"), tmp_path)
+    assert ended == [(7, signal.SIGKILL)]
