@@ -87,6 +87,6 @@ def end_notifier(statd: Path, proc: Path = Path("/proc")) -> None:
     """
     for process in proc.glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            program, *arguments = (process / "cmdline").read_text().split("\0")
+            program, *arguments = (process / "cmdline").read_text(errors="replace").split("\0")
             if program.endswith("sm-notify") and str(statd) in arguments:
                 os.kill(int(process.name), signal.SIGKILL)

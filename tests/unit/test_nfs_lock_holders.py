@@ -150,5 +150,7 @@ def test_only_what_still_tells_clients_is_ended(tmp_path: Path, monkeypatch: pyt
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "cmdline").write_text("".join(f"{word}\0" for word in argv))
     (tmp_path / "11").mkdir()  # one that has ended meanwhile
+    (tmp_path / "12").mkdir()
+    (tmp_path / "12" / "cmdline").write_bytes(b"somebody\xff\0\xfe\0")  # without a container, anybody's
     lock_holders.end_notifier(Path("/state/statd"), tmp_path)
     assert ended == [(7, signal.SIGKILL)]
